@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: MIT
+#
+# hvbus. `make help` lists what to type.
+#
+#   SAN=address,undefined | SAN=thread   instrumented build in its own folder
+#   CC=clang                             another compiler
+#   V=1                                  show the commands
+
+CC      ?= gcc
+CLANG   ?= clang
+PREFIX  ?= /usr/local
+DESTDIR ?=
+VERSION := 0.1.0
+
+comma   := ,
+VARIANT := $(if $(SAN),san-$(subst $(comma),-,$(SAN)),$(if $(filter clang%,$(notdir $(CC))),clang,release))
+B       := build/$(VARIANT)
+Q       := $(if $(V),,@)
+say      = $(if $(V),,@printf '  %-8s %s\n' '$(1)' '$(2)')
+
+WARN    := -Wall -Wextra -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wshadow -Werror
+OPT     := $(if $(SAN),-O1 -fno-omit-frame-pointer,-O2)
+CFLAGS  ?= -g
+ALL_CFLAGS = -std=gnu11 $(OPT) $(WARN) -fPIC -fvisibility=hidden -pthread -D_GNU_SOURCE \
+	-DHVBUS_VERSION='"$(VERSION)"' -I. $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all) $(CFLAGS)
+ALL_LDFLAGS = -pthread $(if $(SAN),-fsanitize=$(SAN)) $(LDFLAGS)
+LIBS    := -luring -laio -ljansson -lz -lm
+
+# ---- what there is: one archive per layer, each may use those before it ------
+
+LAYERS  := base ringbuf hv-core vmbus vsp vsc vmwp
+SRC_base    := $(wildcard base/*.c)
+SRC_ringbuf := $(wildcard ringbuf/*.c)
+SRC_hv-core := $(wildcard hv-core/*.c hv-core/*/*.c)
+SRC_vmbus   := $(wildcard vmbus/*.c)
+SRC_vsp     := $(wildcard vsp/*/*.c vsp/*/*/*.c)
+SRC_vsc     := $(wildcard vsc/*.c)
+SRC_vmwp    := $(wildcard vmwp/*.c)
+SRC_cli     := $(wildcard cli/*.c)
+SRC_all     := $(foreach l,$(LAYERS) cli,$(SRC_$(l)))
+
+obj      = $(patsubst %.c,$(B)/%.o,$(1))
+lib      = $(B)/lib/$(1).a
+# The layers from $(1) down, the order the linker wants.
+upto_base    := base
+upto_ringbuf := ringbuf base
+upto_hv-core := hv-core ringbuf base
+upto_vmbus   := vmbus hv-core ringbuf base
+upto_vsp     := vsp vmbus hv-core ringbuf base
+upto_vsc     := vsc vmbus hv-core ringbuf base
+upto_vmwp    := vmwp vsp vsc vmbus hv-core ringbuf base
+libs_upto = $(foreach l,$(upto_$(1)),$(call lib,$(l)))
+
+UT      := $(wildcard tests/ut/*/*_ut.c)
+UT_BIN  := $(patsubst tests/ut/%.c,$(B)/ut/%,$(UT))
+PROC    := $(wildcard tests/proc/*_test.c)
+PROC_BIN := $(patsubst tests/proc/%.c,$(B)/proc/%,$(PROC))
+FAKE    := $(wildcard tests/fake/*.c)
+BENCH   := $(wildcard bench/*.c)
+BENCH_BIN := $(patsubst bench/%.c,$(B)/bench/%,$(BENCH))
+PEERS   := $(wildcard bench/peers/*.c bench/peers/*.cc)
+FUZZ    := $(patsubst fuzz/fuzz_%.c,%,$(wildcard fuzz/fuzz_*.c))
+
+.PHONY: all demo check bench fuzz lint install uninstall clean help setup \
+	check-variant check-spin check-fuzz check-tests peers fuzz-replay
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: build/hvbus $(B)/libhvbus.a $(B)/nbdkit-hvbus-plugin.so
+
+help:
+	@echo 'hvbus $(VERSION): Hyper-V synthetic I/O, open, in C, on Linux'
+	@echo
+	@echo '  make demo        install what is missing, build, run the story (40 s)'
+	@echo '  make check       install what is missing, build, run every test (three builds)'
+	@echo '  make             build/hvbus, libhvbus.a and the nbdkit plugin'
+	@echo '  make bench       measure every row of docs/performance.md beside its peer'
+	@echo '  make fuzz        each fuzz target for 30 s; make fuzz T=ring TIME=600 for one'
+	@echo '  make lint        formatting, include directions, shell, man page'
+	@echo '  make install     to $$(DESTDIR)$$(PREFIX), now $(DESTDIR)$(PREFIX); make uninstall takes it away'
+	@echo '  make clean       remove build/'
+	@echo
+	@echo '  SAN=address,undefined or SAN=thread, CC=clang, V=1'
+
+setup:
+	$(Q)scripts/setup.sh $(SETUP_FOR)
+
+# ---- rules ------------------------------------------------------------------------
+
+$(B)/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+define layer_archive
+$(call lib,$(1)): $(call obj,$(SRC_$(1)))
+	@mkdir -p $$(@D)
+	$$(Q)rm -f $$@ && ar rcs $$@ $$^
+endef
+$(foreach l,$(LAYERS),$(eval $(call layer_archive,$(l))))
+
+$(B)/libhvbus.a: $(call obj,$(foreach l,$(LAYERS),$(SRC_$(l))))
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+$(B)/hvbus: $(call obj,$(SRC_cli)) $(call libs_upto,vmwp)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
+build/hvbus: $(B)/hvbus
+	$(Q)ln -sfn $(VARIANT)/hvbus $@
+
+$(B)/nbdkit-hvbus-plugin.so: $(B)/cli/nbd/plugin.o $(call libs_upto,vsc)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -shared -o $@ $^ -luring
+
+# A unit test links its own layer and those below; tests/fake/ stands in for what is above or
+# beside (the fakes come first, so the archive member they replace is never pulled in).
+define ut_rule
+$(B)/ut/$(1)/%: $(B)/tests/ut/$(1)/%.o $$(call obj,$(FAKE_$(1))) $$(call libs_upto,$(1))
+	@mkdir -p $$(@D)
+	$$(call say,LD,$$@)
+	$$(Q)$(CC) $$(ALL_LDFLAGS) -o $$@ $$^ $$(LIBS) -lcheck -lsubunit -lrt
+endef
+FAKE_vsp := $(wildcard tests/fake/fake_bus.c tests/fake/mock_stor_guest.c)
+FAKE_vmbus := $(wildcard tests/fake/fake_partition.c)
+FAKE_vsc := $(wildcard tests/fake/fake_child.c tests/fake/evil_root.c)
+$(foreach l,$(LAYERS),$(eval $(call ut_rule,$(l))))
+
+$(B)/proc/%: $(B)/tests/proc/%.o $(call libs_upto,vmwp)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) -lcheck -lsubunit -lrt
+
+$(B)/bench/%: $(B)/bench/%.o $(call libs_upto,vmwp)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
+# ---- what people type ------------------------------------------------------------------
+
+demo: SETUP_FOR := demo
+demo: setup
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)build/hvbus demo
+
+check: SETUP_FOR := check
+check: setup
+	$(Q)scripts/check.sh
+
+# One build variant: everything it needs, then its tests.
+check-tests: $(UT_BIN) $(PROC_BIN) $(B)/hvbus $(B)/nbdkit-hvbus-plugin.so $(B)/tests/run_sh
+
+$(B)/tests/run_sh: $(B)/tests/run_sh.o
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcheck -lsubunit -lrt -lm
+
+check-spin:
+	$(Q)tests/spin/run.sh
+
+bench: SETUP_FOR := bench
+bench: setup
+	$(Q)$(MAKE) --no-print-directory all bench-bins peers
+	$(Q)bench/run.sh $(ROWS)
+
+bench-bins: $(BENCH_BIN)
+peers:
+	$(Q)$(MAKE) --no-print-directory -C bench/peers B=$(CURDIR)/build/peers
+
+# ---- fuzzing: clang's libFuzzer; any compiler replays ---------------------------------------
+
+FUZZ_SAN := address,undefined
+F := build/fuzz
+FUZZ_CFLAGS = -std=gnu11 -O1 -g -fno-omit-frame-pointer -D_GNU_SOURCE -DHVBUS_VERSION='"$(VERSION)"' \
+	-I. -pthread -Wall -Werror -Wno-unused-command-line-argument
+FUZZ_LIBSRC = $(foreach l,base ringbuf hv-core vmbus vsp vsc,$(SRC_$(l)))
+
+$(F)/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(call say,FUZZCC,$<)
+	$(Q)$(CLANG) $(FUZZ_CFLAGS) -fsanitize=fuzzer-no-link,$(FUZZ_SAN) -fno-sanitize-recover=all -MMD -MP -c -o $@ $<
+
+$(F)/lib.a: $(patsubst %.c,$(F)/%.o,$(FUZZ_LIBSRC))
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+FUZZ_FAKES = $(wildcard tests/fake/fake_bus.c tests/fake/fake_partition.c)
+$(F)/bin/%: $(F)/fuzz/fuzz_%.o $(F)/lib.a
+	@mkdir -p $(@D)
+	$(call say,FUZZLD,$@)
+	$(Q)$(CLANG) -fsanitize=fuzzer,$(FUZZ_SAN) -pthread -o $@ $^ -luring -laio -lz -lm
+
+fuzz: SETUP_FOR := fuzz
+fuzz: setup
+	$(Q)$(MAKE) --no-print-directory $(patsubst %,$(F)/bin/%,$(or $(T),$(FUZZ)))
+	$(Q)scripts/fuzz.sh $(F)/bin $(or $(TIME),30) $(or $(T),$(FUZZ))
+
+# Every corpus file once, through the target built with the ordinary compiler.
+$(B)/replay/%: $(B)/fuzz/fuzz_%.o $(B)/fuzz/replay.o $(call libs_upto,vsp) $(call lib,vsc)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(B)/fuzz/fuzz_$*.o $(B)/fuzz/replay.o $(call lib,vsc) $(call libs_upto,vsp) $(LIBS) -lcheck -lsubunit -lrt
+
+fuzz-replay: $(patsubst %,$(B)/replay/%,$(FUZZ))
+
+lint: SETUP_FOR := lint
+lint: setup
+	$(Q)tests/lint/run.sh
+
+# ---- install ---------------------------------------------------------------------------------
+
+BINDIR := $(DESTDIR)$(PREFIX)/bin
+LIBDIR := $(DESTDIR)$(PREFIX)/lib
+INCDIR := $(DESTDIR)$(PREFIX)/include/hvbus
+MANDIR := $(DESTDIR)$(PREFIX)/share/man/man1
+PLUGINDIR := $(LIBDIR)/nbdkit/plugins
+PUBLIC_H := $(wildcard base/*.h ringbuf/*.h hv-core/*.h hv-core/proc/*.h vmbus/*.h vmbus/wire/*.h vsc/*.h)
+
+install: all
+	install -d $(BINDIR) $(LIBDIR)/pkgconfig $(MANDIR) $(PLUGINDIR)
+	install -m 755 $(B)/hvbus $(BINDIR)/hvbus
+	install -m 644 $(B)/libhvbus.a $(LIBDIR)/libhvbus.a
+	install -m 755 $(B)/nbdkit-hvbus-plugin.so $(PLUGINDIR)/nbdkit-hvbus-plugin.so
+	for h in $(PUBLIC_H); do install -D -m 644 $$h $(INCDIR)/$$h; done
+	sed 's,@PREFIX@,$(PREFIX),; s,@VERSION@,$(VERSION),' hvbus.pc.in > $(LIBDIR)/pkgconfig/hvbus.pc
+	install -m 644 docs/hvbus.1 $(MANDIR)/hvbus.1
+
+uninstall:
+	rm -f $(BINDIR)/hvbus $(LIBDIR)/libhvbus.a $(LIBDIR)/pkgconfig/hvbus.pc $(MANDIR)/hvbus.1 \
+		$(PLUGINDIR)/nbdkit-hvbus-plugin.so
+	rm -rf $(INCDIR)
+
+clean:
+	rm -rf build
+
+-include $(shell [ -d build ] && find build -name '*.d')

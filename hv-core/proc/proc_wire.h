@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The packets between a child process and its root, on a SOCK_SEQPACKET socket.
+ * The first packet of a connection is a hello, which says what the peer wants
+ * to be; a control client (hvbus inspect) uses the same socket.
+ */
+#ifndef HVBUS_HV_CORE_PROC_PROC_WIRE_H
+#define HVBUS_HV_CORE_PROC_PROC_WIRE_H
+
+#include "hv-core/hv_defs.h"
+
+#define HV_PROC_MAGIC	0x53555642u /* "BVUS" */
+#define HV_PROC_VERSION 1u
+
+enum hv_proc_role { HV_PROC_GUEST = 1, HV_PROC_CONTROL = 2 };
+
+struct hv_proc_hello { /* peer -> root, first packet */
+	uint32_t magic;
+	uint16_t version;
+	uint16_t role; /* enum hv_proc_role */
+	uint64_t memory; /* guest: bytes of memory wanted, a multiple of 4096 */
+	uint32_t nr_vps; /* guest */
+	uint32_t reserved;
+	char name[32]; /* guest: for people, NUL-terminated */
+} PACKED;
+WIRE_SIZE(struct hv_proc_hello, 56);
+
+struct hv_proc_welcome { /* root -> guest; carries 1 + nr_vps fds on success: memory, then VP interrupts */
+	uint32_t magic;
+	int32_t error; /* 0 or a negative errno: refused */
+	uint64_t memory;
+	uint32_t nr_vps;
+	uint32_t partition_id;
+	char text[104]; /* reason of a refusal, for people */
+} PACKED;
+WIRE_SIZE(struct hv_proc_welcome, 128);
+
+enum hv_proc_op {
+	HV_PROC_HYPERCALL = 1, /* guest -> root, answered by HV_PROC_RESULT */
+	HV_PROC_WRMSR = 2,     /* guest -> root, answered */
+	HV_PROC_RDMSR = 3,     /* guest -> root, answered */
+	HV_PROC_EOM = 4,       /* guest -> root, not answered */
+	HV_PROC_RESULT = 16,   /* root -> guest; an event connection's first signal carries its eventfd */
+};
+
+struct hv_proc_call { /* guest -> root */
+	uint32_t op;
+	uint32_t vp;
+	uint64_t arg[2]; /* HYPERCALL: input value and RDX of a fast call; MSR: number and value */
+	uint8_t input[256]; /* HYPERCALL HvPostMessage: the input block by value */
+} PACKED;
+WIRE_SIZE(struct hv_proc_call, 280);
+
+struct hv_proc_result {
+	uint32_t op;
+	uint32_t has_fd;
+	uint64_t value; /* hypercall result, MSR value */
+	int32_t error;	/* MSR: 0 or -errno */
+	uint32_t reserved;
+} PACKED;
+WIRE_SIZE(struct hv_proc_result, 24);
+
+#endif

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Where a provider (VSP) meets the bus, and all it knows of it. vmbus/server.c is the
+ * bus in production, tests/fake/fake_bus.c in tests: chosen at link time.
+ *
+ * Threads: a device is offered, revoked and its sub-channels are offered on the bus's
+ * loop (the main loop). Each channel belongs to one loop, chosen by the bus;
+ * open, drain, arm and close of that channel run on that loop.
+ */
+#ifndef HVBUS_VMBUS_DEVICE_H
+#define HVBUS_VMBUS_DEVICE_H
+
+#include "base/guid.h"
+#include "vmbus/chan.h"
+
+struct vmbus_bus;    /* one guest's connection, root side */
+struct vmbus_device; /* one offered device */
+
+#define VMBUS_USER_DATA 120
+
+struct vmbus_device_ops {
+	/*
+	 * The guest opened channel @sub (0 = primary): from now on packets may come.
+	 * @user is the guest's open data, VMBUS_USER_DATA bytes. 0, or a negative errno
+	 * that fails the guest's open. Do not send from here; the first drain follows.
+	 */
+	int (*open)(void *dev, uint16_t sub, struct vmbus_chan *chan, const uint8_t *user);
+
+	/*
+	 * Look at the channel: packets are waiting, or there is room again, or the loop is
+	 * polling. Do a bounded amount of work (32 packets or so), queue completions, and
+	 * return whether there was any. The bus calls vmbus_chan_flush() after the batch.
+	 */
+	bool (*drain)(void *dev, uint16_t sub);
+
+	/*
+	 * The guest closed the channel, or is gone, or the channel is being torn down.
+	 * Stop reading and writing the rings at once; finish or cancel what is in flight
+	 * without touching them; then call vmbus_device_closed(), possibly from inside.
+	 * After that no guest page is touched on behalf of this channel.
+	 */
+	void (*close)(void *dev, uint16_t sub);
+};
+
+struct vmbus_device_desc {
+	struct guid type, instance;
+	uint16_t flags;			 /* offer flags, vmbus section 4.2 */
+	uint8_t user[VMBUS_USER_DATA];	 /* offer's user-defined area */
+	uint32_t max_packet;		 /* longest packet the provider accepts; 0 = 4096 */
+	const char *name;		 /* for people: "scsi0"; copied */
+};
+
+/*
+ * Offers a device to the guest of @bus (now, or when the guest asks for offers).
+ * @ops and @dev must stay valid until the device is gone (see _revoke).
+ * Errors: -EEXIST (same type and instance), -ENOSPC (no relid left), -ENOMEM.
+ */
+int vmbus_device_offer(struct vmbus_device **out, struct vmbus_bus *bus,
+		       const struct vmbus_device_desc *desc, const struct vmbus_device_ops *ops,
+		       void *dev);
+
+/*
+ * Offers sub-channels 1..@n beside the open primary (those that exist already stay).
+ * To be called after the device-level acknowledgement has been queued. They are
+ * rescinded by the bus when the primary closes. Any loop.
+ */
+int vmbus_device_offer_subchannels(struct vmbus_device *d, uint16_t n);
+
+/* Provider: close() of channel @sub is finished. Any loop. Exactly once per close(). */
+void vmbus_device_closed(struct vmbus_device *d, uint16_t sub);
+
+/*
+ * Takes the device away: rescinds its offer, closes its channels (close() is called
+ * for each open one). @gone(dev) is called when the bus will not call @ops any more.
+ * Never waits for the guest.
+ */
+void vmbus_device_revoke(struct vmbus_device *d, void (*gone)(void *dev));
+
+/*
+ * More work than one batch allowed, or completions became ready outside drain(): run
+ * flush (and drain again) this turn. Call on: the channel's loop.
+ */
+void vmbus_device_kick(struct vmbus_device *d, uint16_t sub);
+
+/* For inspection: which partition this bus serves. */
+uint32_t vmbus_bus_partition_id(const struct vmbus_bus *bus);
+/* VPs of the guest: how many channels make sense. */
+uint32_t vmbus_bus_nr_vps(const struct vmbus_bus *bus);
+
+#endif

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The root partition's process as a library: takes a configuration, opens the
+ * images, listens on a socket, and gives each child that connects a bus with the
+ * configured controllers. The only place that knows every type.
+ *
+ * Threads: all on the thread that calls root_run(); io threads are made inside.
+ */
+#ifndef HVBUS_VMWP_ROOT_H
+#define HVBUS_VMWP_ROOT_H
+
+#include "vsp/storvsp/storvsp.h"
+
+struct root;
+
+#define ROOT_MAX_DISKS	     64
+#define ROOT_MAX_CONTROLLERS 4
+
+struct root_disk {
+	struct blk_config blk;
+	uint8_t controller, lun;
+	const char *serial;
+};
+
+struct root_config {
+	const char *socket;
+	struct root_disk disk[ROOT_MAX_DISKS];
+	uint32_t nr_disks;
+	uint32_t io_threads;	   /* 0: channels run on the main loop */
+	int32_t spin_us;	   /* see struct loop_config */
+	enum loop_engine loop_engine;
+	int cpu;		   /* pin the main loop to this CPU; -1 = no */
+	uint32_t max_partitions;   /* 0 = 1024 */
+	uint64_t max_memory;	   /* per partition; 0 = 1 GiB */
+};
+
+/*
+ * Parses one --disk argument ("path=F,lun=N,controller=N,readonly,engine=..,cache=..,
+ * direct=on|off,serial=..,size=..") into *@out. Strings point into @arg, which is modified
+ * and must stay valid. On error a sentence naming the key and what is allowed is in @why.
+ */
+int root_parse_disk(struct root_disk *out, char *arg, char *why, size_t whylen);
+
+/*
+ * Opens every image and the socket (mode 0600; a stale one is replaced, one in use is
+ * refused). On failure a sentence is in @why.
+ */
+int root_create(struct root **out, const struct root_config *cfg, char *why, size_t whylen);
+
+/* Serves until root_stop() (async-signal-safe) . 0 or -errno. */
+int root_run(struct root *r);
+void root_stop(struct root *r);
+
+/* Ends every partition in order, removes the socket, frees. */
+void root_destroy(struct root *r);
+
+#endif

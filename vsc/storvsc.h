@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Synthetic SCSI disks for a child partition (VSC): the library that programs use.
+ *
+ *   struct hv_child *hv;         hv_child_connect(&hv, "/run/hvbus.sock", ...)
+ *   struct vmbus_client *bus;    vmbus_client_connect(&bus, hv, NULL)
+ *   struct storvsc *ctl;         storvsc_open(&ctl, bus, 0, NULL)
+ *   struct storvsc_disk disk;    storvsc_disk_info(ctl, lun, &disk)
+ *   storvsc_read(ctl, 0, lun, buf, offset, len)
+ *
+ * or in one step: storvsc_attach(). Buffers for asynchronous I/O lie in guest memory
+ * (storvsc_alloc()); the synchronous calls take any buffer and bounce if they must.
+ *
+ * The root is not trusted: completions are matched against a table of outstanding
+ * requests by index and generation; lengths are clamped; a corrupt ring fails every
+ * outstanding request with -EIO and never hangs or crashes the caller.
+ *
+ * Threads: one thread per queue (channel); queue i sleeps on VP i. Calls that name
+ * no queue may be made by any one thread at a time and use queue 0.
+ * Errors: negative errno; the SCSI reason of the last failure of a queue as text from
+ * storvsc_last_error().
+ */
+#ifndef HVBUS_VSC_STORVSC_H
+#define HVBUS_VSC_STORVSC_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vmbus/client.h"
+
+struct storvsc; /* one controller */
+
+struct storvsc_config {
+	uint32_t queues;	/* channels wanted, at most the VPs; 0 = 1. Fewer may be granted */
+	uint32_t depth;		/* requests in flight per queue; 0 = 256 */
+	uint32_t ring_bytes;	/* per direction; 0 = 256 KiB + control page */
+	int32_t spin_us;	/* before sleeping in reap: 0 = never, -1 = for ever; default of NULL config 50 */
+	uint32_t timeout_ms;	/* of the synchronous calls; 0 = 60 s */
+};
+
+/*
+ * Opens controller number @index (offer order) and initialises it.
+ * Errors: -ENODEV (no such controller), -EPROTO (the root broke the protocol),
+ * -EPROTONOSUPPORT (no common version), -ETIMEDOUT, -ECONNRESET, -ENOMEM.
+ */
+int storvsc_open(struct storvsc **out, struct vmbus_client *bus, uint32_t index,
+		 const struct storvsc_config *cfg);
+/* Waits (bounded) for what is in flight, closes the channels. */
+void storvsc_close(struct storvsc *s);
+
+/* Everything in one: connect to @socket, bus, controller @index. Closed by storvsc_detach(). */
+int storvsc_attach(struct storvsc **out, const char *socket, uint32_t index, uint64_t memory,
+		   const struct storvsc_config *cfg, char *why, size_t whylen);
+void storvsc_detach(struct storvsc *s);
+
+uint32_t storvsc_queues(const struct storvsc *s); /* channels really open */
+uint32_t storvsc_max_transfer(const struct storvsc *s); /* bytes per request */
+struct hv_child *storvsc_child(struct storvsc *s);
+
+/* LUNs present, ascending, at most @max; returns how many there are, or -errno. */
+int storvsc_luns(struct storvsc *s, uint8_t *luns, int max);
+
+struct storvsc_disk {
+	uint64_t size;		/* bytes */
+	uint32_t block_size, physical_block;
+	bool readonly, write_cache, fua, discard;
+	uint32_t max_discard;	/* bytes per request */
+	char vendor[9], product[17], revision[5], serial[40];
+	uint8_t naa[16];	/* designator of VPD 83, or zeroes */
+};
+/* -ENXIO: no such LUN. */
+int storvsc_disk_info(struct storvsc *s, uint8_t lun, struct storvsc_disk *out);
+
+/* ---- guest memory ------------------------------------------------------------- */
+
+void *storvsc_alloc(struct storvsc *s, size_t bytes); /* page-aligned, NULL when out of memory */
+void storvsc_free(struct storvsc *s, void *p, size_t bytes);
+
+/* ---- asynchronous -------------------------------------------------------------------- */
+
+enum storvsc_op { STORVSC_READ, STORVSC_WRITE, STORVSC_FLUSH, STORVSC_DISCARD, STORVSC_ZERO };
+#define STORVSC_FUA 0x1u
+
+struct storvsc_io {
+	uint8_t op; /* enum storvsc_op */
+	uint8_t flags;
+	uint8_t lun;
+	uint64_t offset, len;	 /* bytes, multiples of the block size */
+	const struct iovec *iov; /* in guest memory; len in all. Entries but the first must start,
+				  * and but the last must end, on a page boundary */
+	int niov;
+	void *cookie;		 /* the caller's */
+	int result;		 /* after reap: 0 or -errno */
+	uint32_t sense;		 /* key << 16 | asc << 8 | ascq, or 0 */
+	uint32_t slot;		 /* the library's */
+	struct storvsc_io *next; /* the library's */
+};
+
+/*
+ * Queues @io on queue @q; nothing is sent before storvsc_kick() (or a full batch).
+ * -EAGAIN: depth or ring exhausted, reap first; -EINVAL; -EMSGSIZE (> max transfer); -EIO: dead.
+ */
+int storvsc_submit(struct storvsc *s, uint32_t q, struct storvsc_io *io);
+void storvsc_kick(struct storvsc *s, uint32_t q);
+
+/*
+ * Collects finished requests into @out (at most @max). Waits until at least @min are
+ * there or @timeout_ns is over (0 = do not wait). Returns how many, or -ECONNRESET / -EIO
+ * after the channel died and every request of it has been returned.
+ */
+int storvsc_reap(struct storvsc *s, uint32_t q, struct storvsc_io **out, int max, int min,
+		 uint64_t timeout_ns);
+
+/* ---- synchronous ------------------------------------------------------------------------ */
+
+int storvsc_read(struct storvsc *s, uint32_t q, uint8_t lun, void *buf, uint64_t offset, size_t len);
+int storvsc_write(struct storvsc *s, uint32_t q, uint8_t lun, const void *buf, uint64_t offset,
+		  size_t len, unsigned flags);
+int storvsc_flush(struct storvsc *s, uint32_t q, uint8_t lun);
+int storvsc_discard(struct storvsc *s, uint32_t q, uint8_t lun, uint64_t offset, uint64_t len);
+int storvsc_zero(struct storvsc *s, uint32_t q, uint8_t lun, uint64_t offset, uint64_t len);
+
+/* A raw CDB; @data in or out as @dir (0 out, 1 in, 2 none). *@transferred may be NULL. */
+int storvsc_scsi(struct storvsc *s, uint32_t q, uint8_t lun, const uint8_t cdb[16], int dir,
+		 void *data, uint32_t len, uint32_t *transferred, uint8_t sense[18]);
+
+/* Text of the last failure of queue @q ("LBA out of range (sense 5/21/00)"); never NULL. */
+const char *storvsc_last_error(const struct storvsc *s, uint32_t q);
+/* Sense to errno: ILLEGAL REQUEST -> -EINVAL, 7/27/07 -> -ENOSPC, 7/27/00 -> -EROFS, medium -> -EIO .. */
+int storvsc_sense_errno(uint32_t sense);
+/* Sense to words; static storage. */
+const char *storvsc_sense_text(uint32_t sense);
+
+struct storvsc_stats {
+	uint64_t submitted, completed, errors, ignored; /* ignored: completions of unknown requests */
+	uint64_t signals_sent, signals_suppressed, sleeps;
+	uint64_t spins;
+};
+void storvsc_stats(const struct storvsc *s, uint32_t q, struct storvsc_stats *out);
+
+#endif
