@@ -14,6 +14,10 @@
  * owner's fault callback runs once. Other channels do not notice.
  *
  * Threads: one thread (the owning loop's) per channel.
+ *
+ * A batch is recv() until 0, recv_done() once, flush() once. Before sleeping: flush(),
+ * then unmask() (a channel that is never masked still needs it: it publishes what was
+ * consumed, without which the peer never signals again).
  */
 #ifndef HVBUS_VMBUS_CHAN_H
 #define HVBUS_VMBUS_CHAN_H
@@ -33,7 +37,11 @@ struct vmbus_chan_config {
 	struct hv_gpa *gpa;		/* for vmbus_chan_iov(); NULL on the guest side. Borrowed */
 	struct loop *loop;		/* the loop that owns the channel; NULL on the guest side */
 	void (*signal)(void *ctx);	/* tell the peer: event flag + interrupt, or doorbell */
-	void (*fault)(void *ctx, const char *why); /* once; may be NULL */
+	/*
+	 * Once, from inside the call that met the fault; may be NULL. Must not destroy the
+	 * channel.
+	 */
+	void (*fault)(void *ctx, const char *why);
 	void *ctx;
 	const char *name;		/* for log lines, copied: "partition 2 scsi0.1" */
 };
@@ -76,7 +84,11 @@ void vmbus_chan_flush(struct vmbus_chan *c);
 /* Bytes of ring space (descriptor + payload + trailer) that a sender may still use. */
 uint32_t vmbus_chan_send_room(struct vmbus_chan *c);
 
-/* The sender wants to sleep until @bytes fit: true = sleep, the peer will signal. */
+/*
+ * The sender met -EAGAIN and wants to sleep until @bytes (as in send_room) fit: true =
+ * sleep, the peer will signal; false = try again now. Includes flush. The wish ends
+ * with the next flush of a packet: ask again before each sleep.
+ */
 bool vmbus_chan_want_space(struct vmbus_chan *c, uint32_t bytes);
 
 /*

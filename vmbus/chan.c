@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A running channel: both rings, one private packet buffer, the signal decision.
+ * Everything here runs per packet, so: no allocation, no lock, no indirect call but
+ * the signal, and counters that are plain stores of the owner.
+ */
+#include "vmbus/chan.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+
+#define DEFAULT_MAX_PACKET 4096u
+#define LARGEST_PACKET	   (UINT16_MAX * 8u) /* len8 is 16 bits wide */
+#define RING_RESERVE	   16u		     /* trailer and the 8 bytes that always stay free */
+
+struct vmbus_chan {
+	struct vmring_in in;
+	uint8_t *copy; /* the packet last received; max_packet bytes */
+	uint32_t max_packet;
+	const char *why; /* NULL, or the fault; set once */
+	struct vmring_out out;
+
+	/* Written by the owner, read by anyone: store_relaxed() pairs with vmbus_chan_stats(). */
+	uint64_t packets_in, packets_out, publications, signals_sent, signals_suppressed;
+
+	struct vmbus_chan_config cfg;
+	char name[64];
+};
+
+/* Only the owner writes @counter, so no read-modify-write is needed. */
+#define BUMP(counter) store_relaxed(&(counter), (counter) + 1)
+
+int vmbus_chan_create(struct vmbus_chan **out, const struct vmbus_chan_config *cfg)
+{
+	struct vmbus_chan *c;
+	uint32_t max;
+	int err;
+
+	max = cfg->max_packet ? cfg->max_packet : DEFAULT_MAX_PACKET;
+	if (!cfg->signal || max < sizeof(struct vmpkt_desc) || max > LARGEST_PACKET)
+		return -EINVAL;
+	c = aligned_alloc(CACHE_LINE, (sizeof(*c) + CACHE_LINE - 1) & ~(size_t)(CACHE_LINE - 1));
+	if (!c)
+		return -ENOMEM;
+	memset(c, 0, sizeof(*c));
+	c->cfg = *cfg;
+	c->max_packet = max;
+	snprintf(c->name, sizeof(c->name), "%s", cfg->name ? cfg->name : "channel");
+	c->copy = aligned_alloc(CACHE_LINE, ((size_t)max + CACHE_LINE - 1) & ~(CACHE_LINE - 1ul));
+	if (!c->copy) {
+		err = -ENOMEM;
+		goto free_chan;
+	}
+	err = vmring_in_init(&c->in, cfg->in.ctrl, cfg->in.data, cfg->in.size, cfg->accept);
+	if (err)
+		goto free_copy;
+	err = vmring_out_init(&c->out, cfg->out.ctrl, cfg->out.data, cfg->out.size);
+	if (err)
+		goto free_copy;
+	c->cfg.name = c->name;
+	*out = c;
+	return 0;
+
+free_copy:
+	free(c->copy);
+free_chan:
+	free(c);
+	return err;
+}
+
+void vmbus_chan_destroy(struct vmbus_chan *c)
+{
+	if (!c)
+		return;
+	free(c->copy);
+	free(c);
+}
+
+struct loop *vmbus_chan_loop(const struct vmbus_chan *c)
+{
+	return c->cfg.loop;
+}
+
+const char *vmbus_chan_name(const struct vmbus_chan *c)
+{
+	return c->name;
+}
+
+struct hv_gpa *vmbus_chan_gpa(const struct vmbus_chan *c)
+{
+	return c->cfg.gpa;
+}
+
+/* ---- faults --------------------------------------------------------------- */
+
+void vmbus_chan_fault(struct vmbus_chan *c, const char *why)
+{
+	if (c->why)
+		return;
+	store_release(&c->why, why); /* the text before its pointer; vmbus_chan_stats() */
+	log_ratelimited(LOG_WARN, "%s: channel fault: %s", c->name, why);
+	if (c->cfg.fault)
+		c->cfg.fault(c->cfg.ctx, why);
+}
+
+bool vmbus_chan_faulted(const struct vmbus_chan *c)
+{
+	return c->why != NULL;
+}
+
+static NOINLINE int fault(struct vmbus_chan *c, const char *why)
+{
+	vmbus_chan_fault(c, why);
+	return -EPROTO;
+}
+
+static void signal_peer(struct vmbus_chan *c)
+{
+	BUMP(c->signals_sent);
+	c->cfg.signal(c->cfg.ctx);
+}
+
+/* ---- receiving ------------------------------------------------------------- */
+
+/*
+ * Copies @len bytes (a multiple of 8, at least 8) out of the ring. Storage packets are
+ * around 100 bytes: a call of memcpy would cost more than the moves. The last block
+ * may overlap the one before; the private copy is what it is after the last byte.
+ */
+ALWAYS_INLINE void copy_in(uint8_t *dst, const uint8_t *src, uint32_t len)
+{
+	uint32_t i;
+
+	if (unlikely(len > 256)) {
+		memcpy(dst, src, len);
+	} else if (len >= 32) {
+		for (i = 0; i + 32 < len; i += 32)
+			memcpy(dst + i, src + i, 32);
+		memcpy(dst + len - 32, src + len - 32, 32);
+	} else if (len >= 16) {
+		memcpy(dst, src, 16);
+		memcpy(dst + len - 16, src + len - 16, 16);
+	} else {
+		memcpy(dst, src, 8);
+	}
+	__asm__ volatile("" ::: "memory"); /* the source is not fetched again */
+}
+
+int vmbus_chan_recv(struct vmbus_chan *c, struct vmpkt *pkt)
+{
+	enum vmring_fault why = VMRING_OK;
+	struct vmpkt_desc desc;
+	const uint8_t *shared;
+	uint32_t len;
+	int err;
+
+	if (unlikely(c->why))
+		return -EPROTO;
+	err = vmring_in_peek(&c->in, &desc, &shared);
+	if (err) {
+		if (likely(err == -EAGAIN))
+			return 0;
+		return fault(c, vmring_fault_name(c->in.why));
+	}
+	len = desc.len8 * 8u;
+	if (unlikely(len > c->max_packet))
+		return fault(c, "packet longer than the channel accepts");
+	memcpy(c->copy, &desc, sizeof(desc)); /* the checked one, not what is there by now */
+	if (len > sizeof(desc))
+		copy_in(c->copy + sizeof(desc), shared + sizeof(desc), len - sizeof(desc));
+	if (unlikely(vmpkt_decode(pkt, c->copy, &desc, &why)))
+		return fault(c, vmring_fault_name(why));
+	vmring_in_pop(&c->in, &desc);
+	BUMP(c->packets_in);
+	return 1;
+}
+
+void vmbus_chan_recv_done(struct vmbus_chan *c)
+{
+	if (unlikely(c->why))
+		return;
+	if (vmring_in_commit(&c->in))
+		signal_peer(c);
+}
+
+void vmbus_chan_mask(struct vmbus_chan *c)
+{
+	if (likely(!c->why))
+		vmring_in_mask(&c->in);
+}
+
+bool vmbus_chan_unmask(struct vmbus_chan *c)
+{
+	if (unlikely(c->why))
+		return false;
+	vmbus_chan_recv_done(c);
+	return vmring_in_unmask(&c->in);
+}
+
+bool vmbus_chan_pending(struct vmbus_chan *c)
+{
+	return likely(!c->why) && vmring_in_pending(&c->in);
+}
+
+/* ---- sending ----------------------------------------------------------------- */
+
+/* What became of one vmpkt_put_*(). */
+ALWAYS_INLINE int sent(struct vmbus_chan *c, int err)
+{
+	if (likely(!err))
+		BUMP(c->packets_out);
+	else if (unlikely(err == -EPROTO))
+		return fault(c, vmring_fault_name(c->out.why));
+	return err;
+}
+
+int vmbus_chan_send(struct vmbus_chan *c, uint16_t flags, uint64_t trans_id, const void *payload,
+		    uint32_t len)
+{
+	if (unlikely(c->why))
+		return -EPROTO;
+	return sent(c, vmpkt_put_inband(&c->out, flags, trans_id, payload, len));
+}
+
+int vmbus_chan_send_completion(struct vmbus_chan *c, uint64_t trans_id, const void *payload,
+			       uint32_t len)
+{
+	if (unlikely(c->why))
+		return -EPROTO;
+	return sent(c, vmpkt_put_completion(&c->out, trans_id, payload, len));
+}
+
+int vmbus_chan_send_gpa_direct(struct vmbus_chan *c, uint16_t flags, uint64_t trans_id,
+			       uint32_t byte_count, uint32_t byte_offset, const uint64_t *pfn,
+			       uint32_t npfn, const void *payload, uint32_t len)
+{
+	if (unlikely(c->why))
+		return -EPROTO;
+	return sent(c, vmpkt_put_gpa_direct(&c->out, flags, trans_id, byte_count, byte_offset, pfn,
+					    npfn, payload, len));
+}
+
+void vmbus_chan_flush(struct vmbus_chan *c)
+{
+	if (c->out.next == c->out.published || unlikely(c->why))
+		return;
+	if (unlikely(c->out.pending)) /* something did fit: the wish for room is over */
+		vmring_out_forget_space(&c->out);
+	BUMP(c->publications);
+	if (vmring_out_commit(&c->out))
+		signal_peer(c);
+	else
+		BUMP(c->signals_suppressed);
+}
+
+uint32_t vmbus_chan_send_room(struct vmbus_chan *c)
+{
+	return unlikely(c->why) ? 0 : vmring_out_free(&c->out);
+}
+
+bool vmbus_chan_want_space(struct vmbus_chan *c, uint32_t bytes)
+{
+	uint32_t most = c->out.size - RING_RESERVE;
+
+	if (unlikely(c->why))
+		return false; /* the next send says so */
+	vmbus_chan_flush(c);  /* what the peer cannot see it cannot consume */
+	bytes = bytes > 24 ? (bytes - 1) & ~7u : 16; /* rounded up to 8, less the trailer */
+	return vmring_out_want_space(&c->out, bytes < most ? bytes : most);
+}
+
+/* ---- the rest ------------------------------------------------------------------ */
+
+int vmbus_chan_iov(struct vmbus_chan *c, const struct vmpkt *pkt, uint32_t index, uint32_t len,
+		   struct iovec *iov, int max)
+{
+	uint32_t cursor = 0, count, offset, npfn;
+	const uint64_t *pfn;
+
+	do {
+		if (!vmpkt_next_range(pkt, &cursor, &count, &offset, &pfn, &npfn))
+			return -EINVAL;
+	} while (unlikely(index--));
+	if (unlikely(len > count || !c->cfg.gpa))
+		return -EINVAL;
+	return hv_gpa_iov(c->cfg.gpa, iov, max, pfn, npfn, offset, len);
+}
+
+/* For people: both indices are the shared ones and may be nonsense. */
+static uint32_t ring_used(const struct vmring_ctrl *ctrl, uint32_t size)
+{
+	uint32_t w = load_relaxed(&ctrl->write_index), r = load_relaxed(&ctrl->read_index);
+
+	if (w >= size || r >= size)
+		return 0;
+	return w >= r ? w - r : size - (r - w);
+}
+
+void vmbus_chan_stats(const struct vmbus_chan *c, struct vmbus_chan_stats *out)
+{
+	out->packets_in = load_relaxed(&c->packets_in);
+	out->packets_out = load_relaxed(&c->packets_out);
+	out->publications = load_relaxed(&c->publications);
+	out->signals_sent = load_relaxed(&c->signals_sent);
+	out->signals_suppressed = load_relaxed(&c->signals_suppressed);
+	out->in_size = c->cfg.in.size;
+	out->in_used = ring_used(c->cfg.in.ctrl, c->cfg.in.size);
+	out->out_size = c->cfg.out.size;
+	out->out_used = ring_used(c->cfg.out.ctrl, c->cfg.out.size);
+	out->fault = load_acquire(&c->why); /* pairs with vmbus_chan_fault() */
+}
