@@ -12,11 +12,10 @@
 
 #include "base/guid.h"
 #include "vmbus/chan.h"
+#include "vmbus/wire/vmbus_msg.h" /* VMBUS_USER_DATA, class GUIDs */
 
 struct vmbus_bus;    /* one guest's connection, root side */
 struct vmbus_device; /* one offered device */
-
-#define VMBUS_USER_DATA 120
 
 struct vmbus_device_ops {
 	/*
