@@ -16,6 +16,8 @@ struct root;
 #define ROOT_MAX_DISKS	     64
 #define ROOT_MAX_CONTROLLERS 4
 
+#define ROOT_LUN_NEXT	     0xff /* lun: the next free one of the controller */
+
 struct root_disk {
 	struct blk_config blk;
 	uint8_t controller, lun;
@@ -26,12 +28,12 @@ struct root_config {
 	const char *socket;
 	struct root_disk disk[ROOT_MAX_DISKS];
 	uint32_t nr_disks;
-	uint32_t io_threads;	   /* 0: channels run on the main loop */
-	int32_t spin_us;	   /* see struct loop_config */
+	uint32_t io_threads; /* 0: channels run on the main loop */
+	int32_t spin_us;     /* see struct loop_config */
 	enum loop_engine loop_engine;
-	int cpu;		   /* pin the main loop to this CPU; -1 = no */
-	uint32_t max_partitions;   /* 0 = 1024 */
-	uint64_t max_memory;	   /* per partition; 0 = 1 GiB */
+	int cpu;		 /* pin the main loop to this CPU; -1 = no */
+	uint32_t max_partitions; /* 0 = 1024 */
+	uint64_t max_memory;	 /* per partition; 0 = 1 GiB */
 };
 
 /*
@@ -41,15 +43,26 @@ struct root_config {
  */
 int root_parse_disk(struct root_disk *out, char *arg, char *why, size_t whylen);
 
+/* "4096", "64K", "512M", "4G", "1T" to bytes. 0 or -EINVAL. */
+int root_parse_size(const char *text, uint64_t *out);
+
 /*
  * Opens every image and the socket (mode 0600; a stale one is replaced, one in use is
  * refused). On failure a sentence is in @why.
  */
 int root_create(struct root **out, const struct root_config *cfg, char *why, size_t whylen);
 
-/* Serves until root_stop() (async-signal-safe) . 0 or -errno. */
+/* Serves until root_stop(). 0 or -errno. */
 int root_run(struct root *r);
+
+/* From any thread and from signal handlers. */
 void root_stop(struct root *r);
+
+/*
+ * What `hvbus inspect` shows, as a JSON text the caller frees, or NULL when out of memory:
+ * { "root": {..}, "partitions": [..], "disks": [..], "faults": [..] }.
+ */
+char *root_inspect(struct root *r);
 
 /* Ends every partition in order, removes the socket, frees. */
 void root_destroy(struct root *r);

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A child partition's life in the root: partition, bus and controllers come up
+ * together when it connects and go down in this order when it is gone:
+ *
+ *   1. bus shutdown: every channel is closed by its device; its I/O ends
+ *   2. controllers revoke their devices and free themselves
+ *   3. bus freed, then the partition with its memory and socket
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "vmwp/root_priv.h"
+
+void root_note_fault(struct root *r, uint32_t partition, const char *name, const char *why)
+{
+	struct fault *f = &r->fault[r->nr_faults++ % ROOT_FAULTS];
+
+	f->when_ns = clock_ns();
+	f->partition = partition;
+	snprintf(f->name, sizeof(f->name), "%s", name);
+	snprintf(f->why, sizeof(f->why), "%s", why);
+}
+
+static void unlink_guest(struct guest *g)
+{
+	struct guest **at = &g->root->guests;
+
+	while (*at != g)
+		at = &(*at)->next;
+	*at = g->next;
+	g->root->nr_guests--;
+}
+
+static void free_targets(struct guest *g)
+{
+	for (uint32_t i = 0; i < ROOT_MAX_CONTROLLERS; i++) {
+		if (g->target[i])
+			scsi_target_destroy(g->target[i]);
+	}
+}
+
+/* Step 3, posted so that it never runs inside a callback of what it frees. */
+static void end_guest(struct loop_call *call)
+{
+	struct guest *g = container_of(call, struct guest, end_call);
+
+	if (g->bus)
+		vmbus_server_destroy(g->bus);
+	free_targets(g);
+	hv_proc_destroy(g->proc);
+	unlink_guest(g);
+	free(g);
+}
+
+static void controller_gone(void *ctx)
+{
+	struct guest *g = ctx;
+
+	if (--g->closing == 0)
+		loop_post(g->root->loop, &g->end_call);
+}
+
+static void bus_gone(void *ctx)
+{
+	struct guest *g = ctx;
+
+	g->closing = 1; /* held by this function */
+	for (uint32_t i = 0; i < ROOT_MAX_CONTROLLERS; i++) {
+		if (!g->ctl[i])
+			continue;
+		g->closing++;
+		storvsp_destroy(g->ctl[i], controller_gone, g);
+		g->ctl[i] = NULL;
+	}
+	controller_gone(g);
+}
+
+static void end(struct guest *g)
+{
+	if (g->ending)
+		return;
+	g->ending = true;
+	g->end_call.fn = end_guest;
+	vmbus_server_shutdown(g->bus, bus_gone, g);
+}
+
+static void guest_down(void *ctx, struct hv_proc *proc, const char *why)
+{
+	struct guest *g = ctx;
+
+	(void)proc;
+	log_info("partition %u (%s) is gone: %s", hv_partition_id(g->partition),
+		 hv_partition_name(g->partition), why);
+	if (strcmp(why, "closed"))
+		root_note_fault(g->root, hv_partition_id(g->partition),
+				hv_partition_name(g->partition), why);
+	end(g);
+}
+
+static int add_controller(struct guest *g, uint32_t index)
+{
+	struct root *r = g->root;
+	char name[16];
+	struct storvsp_config cfg = { .name = name };
+	char key[] = "hvbus-scsi-controller-0";
+	uint32_t vps = hv_partition_nr_vps(g->partition), i;
+	int err;
+
+	snprintf(name, sizeof(name), "scsi%u", index);
+	key[sizeof(key) - 2] = (char)('0' + index);
+	guid_from_name(&cfg.instance, key, sizeof(key) - 1);
+	cfg.max_subchannels = (uint16_t)(vps > 1 ? vps - 1 : 0);
+	err = scsi_target_create(&g->target[index]);
+	if (err)
+		return err;
+	for (i = 0; i < r->nr_disks; i++) {
+		if (r->disk[i].controller != index)
+			continue;
+		err = scsi_target_attach(g->target[index], r->disk[i].number, r->disk[i].lun);
+		if (err)
+			return err;
+	}
+	return storvsp_create(&g->ctl[index], g->bus, g->target[index], &cfg);
+}
+
+static void nothing(void *ctx)
+{
+	(void)ctx;
+}
+
+/* The partition came up only in part; its guest has not seen the bus, so nothing is in flight. */
+static void undo_bus(struct guest *g)
+{
+	for (uint32_t i = 0; i < ROOT_MAX_CONTROLLERS; i++) {
+		if (g->ctl[i])
+			storvsp_destroy(g->ctl[i], nothing, NULL);
+		g->ctl[i] = NULL;
+	}
+	if (g->bus)
+		vmbus_server_destroy(g->bus);
+	g->bus = NULL;
+}
+
+static int guest_up(void *ctx, struct hv_proc *proc, struct hv_partition *p)
+{
+	struct guest *g = ctx;
+	struct root *r = g->root;
+	struct vmbus_server_config cfg = { .io_loops = r->io_loop, .nr_io_loops = r->nr_io };
+	uint32_t i;
+	int err;
+
+	g->proc = proc;
+	g->partition = p;
+	err = vmbus_server_create(&g->bus, p, &cfg);
+	for (i = 0; !err && i < ROOT_MAX_CONTROLLERS; i++) {
+		if (r->controllers & 1u << i)
+			err = add_controller(g, i);
+	}
+	if (err)
+		undo_bus(g);
+	else
+		log_info("partition %u (%s, pid %d) connected: %u VPs, %llu MiB",
+			 hv_partition_id(p), hv_partition_name(p), (int)hv_proc_pid(proc),
+			 hv_partition_nr_vps(p),
+			 (unsigned long long)(hv_gpa_ram_bytes(hv_partition_gpa(p)) >> 20));
+	return err;
+}
+
+int guest_accept(struct root *r, int sock, const void *hello, size_t len)
+{
+	static const struct hv_proc_ops ops = { guest_up, guest_down };
+	struct hv_proc_quota quota = { .max_memory = r->cfg.max_memory };
+	struct guest *g = calloc(1, sizeof(*g));
+	int err;
+
+	if (!g)
+		return -ENOMEM;
+	g->root = r;
+	g->since_ns = clock_ns();
+	g->next = r->guests;
+	r->guests = g;
+	r->nr_guests++;
+	err = hv_proc_accept(&g->proc, r->loop, sock, hello, len, &quota, &ops, g);
+	if (err) {
+		unlink_guest(g);
+		free_targets(g);
+		free(g);
+		return err;
+	}
+	r->nr_served++;
+	return 0;
+}
+
+void guest_end_all(struct root *r, uint64_t limit_ns)
+{
+	uint64_t until = clock_ns() + limit_ns;
+	struct guest *g;
+
+	for (g = r->guests; g; g = g->next)
+		end(g);
+	while (r->guests && clock_ns() < until)
+		loop_turn(r->loop, 20000000);
+	if (r->guests)
+		log_error("%u partitions did not end: I/O of theirs is still in flight",
+			  r->nr_guests);
+}

@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The root's socket. Every connection starts with a hello, which says whether it is
+ * a child partition or a control client; one that stays silent is cut off.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "vmwp/root_priv.h"
+
+#define HELLO_DEADLINE_NS 5000000000ull
+#define CHUNK		  32768u
+
+static void conn_close(struct conn *c, bool keep_fd)
+{
+	struct conn **at = &c->root->conns;
+
+	loop_fd_del(c->root->loop, &c->lf);
+	loop_timer_cancel(c->root->loop, &c->deadline);
+	if (!keep_fd)
+		close(c->lf.fd);
+	while (*at != c)
+		at = &(*at)->next;
+	*at = c->next;
+	c->root->nr_pending--;
+	free(c->out);
+	free(c);
+}
+
+static void conn_late(struct loop_timer *t)
+{
+	struct conn *c = container_of(t, struct conn, deadline);
+
+	log_ratelimited(LOG_WARN, "a peer on the socket was silent for 5 s and was cut off");
+	conn_close(c, false);
+}
+
+static bool peer_allowed(int fd)
+{
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len))
+		return false;
+	return cred.uid == geteuid() || cred.uid == 0;
+}
+
+/* The answer leaves in chunks; an empty packet (end of stream) ends it. */
+static void conn_send(struct conn *c)
+{
+	while (c->out_sent < c->out_len) {
+		size_t n = c->out_len - c->out_sent;
+		ssize_t got = send(c->lf.fd, c->out + c->out_sent, n > CHUNK ? CHUNK : n,
+				   MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		if (got < 0 && errno == EAGAIN) {
+			loop_fd_mod(c->root->loop, &c->lf, POLLOUT);
+			return;
+		}
+		if (got <= 0)
+			break;
+		c->out_sent += (size_t)got;
+	}
+	conn_close(c, false);
+}
+
+static void on_control(struct conn *c, const char *cmd, size_t len)
+{
+	if (len == 7 && !memcmp(cmd, "inspect", 7)) {
+		c->out = root_inspect(c->root);
+	} else {
+		log_ratelimited(LOG_WARN, "control client sent an unknown command");
+		c->out = strdup("{\"error\": \"unknown command\"}");
+	}
+	if (!c->out) {
+		conn_close(c, false);
+		return;
+	}
+	c->out_len = strlen(c->out);
+	conn_send(c);
+}
+
+static void on_hello(struct conn *c, const uint8_t *buf, size_t len)
+{
+	struct root *r = c->root;
+	const struct hv_proc_hello *h = (const void *)buf;
+	int fd = c->lf.fd, err;
+
+	if (len < sizeof(*h) || h->magic != HV_PROC_MAGIC || h->version != HV_PROC_VERSION) {
+		log_ratelimited(LOG_WARN,
+				"a peer on the socket does not speak this protocol: cut off");
+		root_note_fault(r, 0, "(unknown)", "not an hvbus hello");
+		conn_close(c, false);
+		return;
+	}
+	if (!peer_allowed(fd)) {
+		log_ratelimited(LOG_WARN, "a peer of another user was refused");
+		conn_close(c, false);
+		return;
+	}
+	if (h->role == HV_PROC_CONTROL) {
+		c->control = true;
+		return;
+	}
+	conn_close(c, true);
+	if (r->nr_guests >= r->cfg.max_partitions) {
+		log_ratelimited(LOG_WARN, "a child was refused: %u partitions are the limit",
+				r->cfg.max_partitions);
+		close(fd);
+		return;
+	}
+	err = guest_accept(r, fd, buf, len);
+	if (err) {
+		log_ratelimited(LOG_WARN, "a child was refused: %s", strerror(-err));
+		root_note_fault(r, 0, "(refused)", strerror(-err));
+	}
+}
+
+static void conn_ready(struct loop_fd *lf, uint32_t events)
+{
+	struct conn *c = container_of(lf, struct conn, lf);
+	_Alignas(8) uint8_t buf[512];
+	ssize_t n;
+
+	if (c->out) {
+		conn_send(c);
+		return;
+	}
+	(void)events;
+	/* No room for control data: fds that a peer sends are dropped by the kernel. */
+	n = recv(lf->fd, buf, sizeof(buf), MSG_DONTWAIT);
+	if (n < 0 && errno == EAGAIN)
+		return;
+	if (n <= 0)
+		conn_close(c, false);
+	else if (c->control)
+		on_control(c, (const char *)buf, (size_t)n);
+	else
+		on_hello(c, buf, (size_t)n);
+}
+
+static void add_conn(struct root *r, int fd)
+{
+	struct conn *c = calloc(1, sizeof(*c));
+
+	if (!c || r->nr_pending >= ROOT_MAX_PENDING) {
+		log_ratelimited(LOG_WARN, "a connection was refused: %u are waiting already",
+				r->nr_pending);
+		close(fd);
+		free(c);
+		return;
+	}
+	c->root = r;
+	c->lf.fd = fd;
+	c->lf.ready = conn_ready;
+	c->deadline.fire = conn_late;
+	if (loop_fd_add(r->loop, &c->lf, POLLIN)) {
+		close(fd);
+		free(c);
+		return;
+	}
+	c->next = r->conns;
+	r->conns = c;
+	r->nr_pending++;
+	loop_timer_arm(r->loop, &c->deadline, HELLO_DEADLINE_NS);
+}
+
+static void on_connect(struct loop_fd *lf, uint32_t events)
+{
+	struct root *r = container_of(lf, struct root, listener);
+	int i, fd;
+
+	(void)events;
+	for (i = 0; i < 16; i++) {
+		fd = accept4(lf->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		if (fd < 0) {
+			if (errno != EAGAIN)
+				log_ratelimited(LOG_ERROR, "accept: %s", strerror(errno));
+			return;
+		}
+		add_conn(r, fd);
+	}
+}
+
+/* A socket file nobody listens on is left over from a root that was killed. */
+static int clear_stale(const char *path, const struct sockaddr_un *sa, char *why, size_t n)
+{
+	struct stat st;
+	int fd, err;
+
+	if (lstat(path, &st))
+		return errno == ENOENT ? 0 : -errno;
+	if (!S_ISSOCK(st.st_mode)) {
+		snprintf(why, n, "%s exists and is not a socket; choose another --socket", path);
+		return -EEXIST;
+	}
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	err = connect(fd, (const struct sockaddr *)sa, sizeof(*sa)) ? errno : 0;
+	close(fd);
+	if (err != ECONNREFUSED) {
+		snprintf(why, n,
+			 "%s is in use by another root; choose another --socket or stop that one",
+			 path);
+		return -EADDRINUSE;
+	}
+	return unlink(path) ? -errno : 0;
+}
+
+static int bind_private(int fd, const struct sockaddr_un *sa)
+{
+	mode_t old = umask(0177);
+	int err = bind(fd, (const struct sockaddr *)sa, sizeof(*sa)) ? -errno : 0;
+
+	umask(old);
+	return err;
+}
+
+int listen_start(struct root *r, char *why, size_t n)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	int fd, err;
+
+	if (strlen(r->socket) >= sizeof(sa.sun_path)) {
+		snprintf(why, n, "%s: a socket path has at most %zu characters", r->socket,
+			 sizeof(sa.sun_path) - 1);
+		return -ENAMETOOLONG;
+	}
+	strcpy(sa.sun_path, r->socket);
+	*why = '\0';
+	err = clear_stale(r->socket, &sa, why, n);
+	if (err)
+		goto out;
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0) {
+		err = -errno;
+		goto out;
+	}
+	err = bind_private(fd, &sa);
+	if (!err && listen(fd, 128))
+		err = -errno;
+	if (err) {
+		close(fd);
+		goto out;
+	}
+	r->listener.fd = fd;
+	r->listener.ready = on_connect;
+	err = loop_fd_add(r->loop, &r->listener, POLLIN);
+	r->listening = true;
+out:
+	if (err && !*why)
+		snprintf(why, n, "%s: %s", r->socket, strerror(-err));
+	return err;
+}
+
+void listen_stop(struct root *r)
+{
+	while (r->conns)
+		conn_close(r->conns, false);
+	if (!r->listening)
+		return;
+	loop_fd_del(r->loop, &r->listener);
+	close(r->listener.fd);
+	unlink(r->socket);
+	r->listening = false;
+}

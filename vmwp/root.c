@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The only file that knows how a root is put together: loops, disks, socket.
+ */
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "vmwp/root_priv.h"
+
+#define END_LIMIT_NS 10000000000ull
+
+static const char *disk_label(const struct root_disk *d)
+{
+	return d->blk.path ? d->blk.path : blk_engine_name(d->blk.engine);
+}
+
+static bool lun_taken(const struct root *r, uint8_t controller, uint8_t number)
+{
+	for (uint32_t i = 0; i < r->nr_disks; i++) {
+		if (r->disk[i].controller == controller && r->disk[i].number == number)
+			return true;
+	}
+	return false;
+}
+
+static int choose_lun(struct root *r, const struct root_disk *d, uint8_t *out, char *why, size_t n)
+{
+	uint8_t lun = d->lun;
+
+	if (lun == ROOT_LUN_NEXT) {
+		for (lun = 0; lun < SCSI_MAX_LUNS && lun_taken(r, d->controller, lun); lun++)
+			;
+	}
+	if (lun >= SCSI_MAX_LUNS || lun_taken(r, d->controller, lun)) {
+		snprintf(why, n, "%s: controller %u has no free LUN%s", disk_label(d),
+			 d->controller, d->lun == ROOT_LUN_NEXT ? "" : " of that number");
+		return -EEXIST;
+	}
+	*out = lun;
+	return 0;
+}
+
+static int open_disk(struct root *r, const struct root_disk *d, char *why, size_t n)
+{
+	struct disk *k = &r->disk[r->nr_disks];
+	struct scsi_lun_config lc = { .serial = d->serial, .max_transfer = 256 * 1024 };
+	int err = choose_lun(r, d, &k->number, why, n);
+
+	if (err)
+		return err;
+	k->controller = d->controller;
+	err = blk_dev_open(&k->dev, &d->blk, why, n);
+	if (err)
+		return err;
+	lc.dev = k->dev;
+	err = scsi_lun_create(&k->lun, &lc);
+	if (err) {
+		snprintf(why, n, "%s: %s", disk_label(d), strerror(-err));
+		blk_dev_close(k->dev);
+		return err;
+	}
+	r->controllers |= 1u << d->controller;
+	r->nr_disks++;
+	return 0;
+}
+
+static void close_disks(struct root *r)
+{
+	while (r->nr_disks) {
+		struct disk *k = &r->disk[--r->nr_disks];
+
+		scsi_lun_destroy(k->lun);
+		blk_dev_close(k->dev);
+	}
+}
+
+static void on_stop(struct loop_bell *b)
+{
+	struct root *r = container_of(b, struct root, stop_bell);
+
+	loop_stop(r->loop);
+}
+
+static int add_stop_bell(struct root *r)
+{
+	int err;
+
+	r->stop_bell.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (r->stop_bell.fd < 0)
+		return -errno;
+	r->stop_bell.rung = on_stop;
+	err = loop_bell_add(r->loop, &r->stop_bell);
+	r->bell_added = !err;
+	return err;
+}
+
+static int pin(int cpu)
+{
+	cpu_set_t set;
+
+	if (cpu < 0)
+		return 0;
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	return sched_setaffinity(0, sizeof(set), &set) ? -errno : 0;
+}
+
+static int start(struct root *r, char *why, size_t n)
+{
+	struct loop_config lc = {
+		.engine = r->cfg.loop_engine,
+		.spin_us_max = r->cfg.spin_us,
+		.name = "root",
+	};
+	int err;
+
+	err = pin(r->cfg.cpu);
+	if (err) {
+		snprintf(why, n, "CPU %d cannot be used: %s", r->cfg.cpu, strerror(-err));
+		return err;
+	}
+	err = loop_create(&r->loop, &lc);
+	if (err) {
+		snprintf(why, n, "event loop: %s", strerror(-err));
+		return err;
+	}
+	err = add_stop_bell(r);
+	for (uint32_t i = 0; !err && i < r->cfg.nr_disks; i++) {
+		err = open_disk(r, &r->cfg.disk[i], why, n);
+		if (err)
+			return err;
+	}
+	if (!err)
+		err = io_threads_start(r);
+	if (err) {
+		snprintf(why, n, "start: %s", strerror(-err));
+		return err;
+	}
+	return listen_start(r, why, n);
+}
+
+int root_create(struct root **out, const struct root_config *cfg, char *why, size_t n)
+{
+	struct root *r = calloc(1, sizeof(*r));
+	int err;
+
+	if (!r) {
+		snprintf(why, n, "out of memory");
+		return -ENOMEM;
+	}
+	r->cfg = *cfg;
+	if (!r->cfg.max_partitions)
+		r->cfg.max_partitions = 1024;
+	if (!r->cfg.max_memory)
+		r->cfg.max_memory = 1ull << 30;
+	r->start_ns = clock_ns();
+	r->stop_bell.fd = -1;
+	r->socket = strdup(cfg->socket);
+	err = r->socket ? start(r, why, n) : -ENOMEM;
+	if (err) {
+		root_destroy(r);
+		return err;
+	}
+	*out = r;
+	return 0;
+}
+
+int root_run(struct root *r)
+{
+	return loop_run(r->loop);
+}
+
+void root_stop(struct root *r)
+{
+	uint64_t one = 1;
+	ssize_t n = write(r->stop_bell.fd, &one, sizeof(one));
+
+	(void)n; /* a full counter has been rung already */
+}
+
+void root_destroy(struct root *r)
+{
+	if (r->loop) {
+		listen_stop(r);
+		guest_end_all(r, END_LIMIT_NS);
+		io_threads_stop(r);
+		close_disks(r);
+		if (r->bell_added)
+			loop_bell_del(r->loop, &r->stop_bell);
+		loop_destroy(r->loop);
+	}
+	if (r->stop_bell.fd >= 0)
+		close(r->stop_bell.fd);
+	free(r->socket);
+	free(r);
+}
