@@ -18,6 +18,10 @@
  *
  * Results: 0, -EAGAIN (empty, or full), -EPROTO (corrupt: the peer broke the
  * protocol; sticky, every later call fails the same way, see ->why), -EMSGSIZE.
+ *
+ * The first half of this file is the contract. The second half holds the paths
+ * taken per packet, inline because a call costs as much as the rest of them;
+ * everything taken once per batch, or never, is in ring_out.c and ring_in.c.
  */
 #ifndef HVBUS_RINGBUF_RING_H
 #define HVBUS_RINGBUF_RING_H
@@ -48,6 +52,7 @@ struct vmring_out {
 	uint8_t *data;		  /* shared, mapped twice: data[0 .. 2*size) */
 	uint32_t size;		  /* N */
 	uint32_t next;		  /* where the next packet starts (private) */
+	uint32_t room;		  /* bytes from next on that peer_read leaves us; 0 once faulted */
 	uint32_t published;	  /* the write_index last stored */
 	uint32_t peer_read;	  /* the read_index last loaded and checked */
 	uint32_t pending;	  /* the pending_send_sz we stored */
@@ -60,25 +65,35 @@ struct vmring_in {
 	uint8_t *data;
 	uint32_t size;
 	uint32_t next;	     /* next packet to read (private) */
+	uint32_t avail;	     /* bytes from next up to peer_write; 0 once faulted */
+	uint32_t accept;     /* bit mask of accepted packet types (1u << type) */
 	uint32_t published;  /* the read_index last stored */
 	uint32_t peer_write; /* the write_index last loaded and checked */
-	uint32_t accept;     /* bit mask of accepted packet types (1u << type) */
 	bool masked;	     /* the interrupt_mask we stored */
 	enum vmring_fault why;
 	uint64_t packets, publications, signals;
+	uint64_t dropped; /* packets stepped over, see VMRING_DROP_UNKNOWN */
 };
 
-#define VMRING_ACCEPT_HOST /* what a provider accepts from a guest */ \
+/*
+ * In an accept mask: step over (and count) well-formed packets of another type or
+ * with unknown flags, instead of faulting. A client keeps up with a newer host
+ * this way; a host has no reason to be lenient (spec: hostile cases R20, R21).
+ */
+#define VMRING_DROP_UNKNOWN (1u << 31)
+
+#define VMRING_ACCEPT_HOST  /* what a provider accepts from a guest */                             \
 	(1u << VMPKT_INBAND | 1u << VMPKT_GPA_DIRECT | 1u << VMPKT_COMPLETION)
-#define VMRING_ACCEPT_GUEST /* what a client accepts from a host */ \
-	(1u << VMPKT_INBAND | 1u << VMPKT_XFER_PAGES | 1u << VMPKT_COMPLETION)
+#define VMRING_ACCEPT_GUEST /* what a client accepts from a host */                                \
+	(1u << VMPKT_INBAND | 1u << VMPKT_XFER_PAGES | 1u << VMPKT_COMPLETION | VMRING_DROP_UNKNOWN)
 
 /*
  * Attach to a ring. @ctrl is its control page, @data its data area of @size
  * bytes mapped twice; both stay the caller's and must outlive the struct. The
  * indices found there are checked (0/0 on a fresh ring, any valid pair on a
  * resumed one). _out sets its feature bit.
- * Errors: -EINVAL (@size not a positive multiple of 4096), -EPROTO (bad indices).
+ * Errors: -EINVAL (@size not a positive multiple of 4096, or over 1 GiB), -EPROTO
+ * (bad indices).
  */
 int vmring_out_init(struct vmring_out *r, struct vmring_ctrl *ctrl, void *data, uint32_t size);
 int vmring_in_init(struct vmring_in *r, struct vmring_ctrl *ctrl, void *data, uint32_t size,
@@ -89,18 +104,24 @@ int vmring_in_init(struct vmring_in *r, struct vmring_ctrl *ctrl, void *data, ui
  * 8, trailer not counted) in *@pkt, to be filled in place. Nothing is visible to
  * the peer before commit. -EAGAIN: full now; -EMSGSIZE: never fits; -EPROTO.
  */
-int vmring_out_reserve(struct vmring_out *r, uint32_t len, void **pkt);
+static inline int vmring_out_reserve(struct vmring_out *r, uint32_t len, void **pkt);
 
-/* Ends the packet just reserved: writes its trailer, moves on. @len as reserved. */
-void vmring_out_push(struct vmring_out *r, uint32_t len);
+/*
+ * Ends the packet just reserved: writes its trailer, moves on. @len as reserved;
+ * no other call on the ring in between.
+ */
+static inline void vmring_out_push(struct vmring_out *r, uint32_t len);
 
 /* Publishes every packet pushed since the last commit. True: signal the peer. */
-bool vmring_out_commit(struct vmring_out *r);
+static inline bool vmring_out_commit(struct vmring_out *r);
 
 /*
  * For a writer that met -EAGAIN and wants to sleep until @len bytes fit: asks for
- * a space signal. Returns true when to sleep, false when it fits already (nothing
- * is pending then). vmring_out_forget_space() withdraws the wish.
+ * a space signal. Returns true when to sleep, false when to try again: it fits
+ * already, never will, or the ring is corrupt (nothing is pending then). Asks to
+ * be woken no earlier than at a quarter of the ring, not for every small packet.
+ * vmring_out_forget_space() withdraws the wish; a reserve that succeeds after a
+ * fresh look at the peer's index does so too.
  */
 bool vmring_out_want_space(struct vmring_out *r, uint32_t len);
 void vmring_out_forget_space(struct vmring_out *r);
@@ -114,13 +135,20 @@ uint32_t vmring_out_free(struct vmring_out *r);
  * only @desc for lengths. Peeking again gives the same packet.
  * -EAGAIN: empty; -EPROTO: corrupt.
  */
-int vmring_in_peek(struct vmring_in *r, struct vmpkt_desc *desc, const uint8_t **pkt);
+static inline int vmring_in_peek(struct vmring_in *r, struct vmpkt_desc *desc, const uint8_t **pkt);
 
 /* Steps over the packet last peeked; its bytes stay ours until commit. */
-void vmring_in_pop(struct vmring_in *r, const struct vmpkt_desc *desc);
+static inline void vmring_in_pop(struct vmring_in *r, const struct vmpkt_desc *desc);
 
 /* Gives the popped bytes back. True: the peer waits for room, signal it. */
 bool vmring_in_commit(struct vmring_in *r);
+
+/*
+ * The same, but only once the popped bytes amount to a quarter of the ring: for a
+ * reader in the middle of a drain or of a busy poll. Whoever uses it must reach
+ * vmring_in_commit() before it sleeps or stops polling.
+ */
+static inline bool vmring_in_commit_lazy(struct vmring_in *r);
 
 /* "I am looking anyway": no data signals until unmask. */
 void vmring_in_mask(struct vmring_in *r);
@@ -131,7 +159,134 @@ void vmring_in_mask(struct vmring_in *r);
  */
 bool vmring_in_unmask(struct vmring_in *r);
 
-/* Whether anything is waiting, at the price of one load. */
-bool vmring_in_pending(struct vmring_in *r);
+/* Whether anything is waiting, at the price of one load. Never true once faulted. */
+static inline bool vmring_in_pending(struct vmring_in *r);
+
+/*
+ * Copies @len bytes, a multiple of 8, between a ring and private memory; short
+ * ones without a call. Both pointers are 8-byte aligned or better.
+ */
+ALWAYS_INLINE void vmring_copy(void *dst, const void *src, uint32_t len);
+
+/* ---- per-packet paths ------------------------------------------------------------ */
+
+typedef uint64_t __attribute__((may_alias)) vmring_word; /* one aligned unit of the data area */
+
+/* The rest of reserve and peek when the cached peer index does not suffice. */
+int vmring_out_reserve_slow(struct vmring_out *r, uint32_t len, void **pkt);
+int vmring_in_peek_slow(struct vmring_in *r, struct vmpkt_desc *desc, const uint8_t **pkt);
+
+static inline int vmring_out_reserve(struct vmring_out *r, uint32_t len, void **pkt)
+{
+	/* room is at most N - 8 and 0 on a faulted ring, so this is the only check. */
+	if (unlikely(len > VMPKT_MAX_LEN || len + VMPKT_TRAILER > r->room))
+		return vmring_out_reserve_slow(r, len, pkt);
+	*pkt = r->data + r->next;
+	return 0;
+}
+
+static inline void vmring_out_push(struct vmring_out *r, uint32_t len)
+{
+	uint32_t start = r->next, next = start + len + VMPKT_TRAILER;
+
+	*(vmring_word *)(r->data + start + len) = (uint64_t)start << 32;
+	r->next = next >= r->size ? next - r->size : next;
+	r->room -= len + VMPKT_TRAILER;
+	r->packets++;
+}
+
+static inline bool vmring_out_commit(struct vmring_out *r)
+{
+	uint32_t old = r->published;
+	bool sig;
+
+	if (r->next == old)
+		return false;
+	/* W2: release, pairs with the acquire of write_index in ring_in.c: packets before index. */
+	store_release(&r->ctrl->write_index, r->next);
+	r->published = r->next;
+	r->publications++;
+	/*
+	 * Fence W3 pairs with R3 in vmring_in_unmask(): our index must be visible
+	 * before we look whether the reader sleeps. Otherwise each side may believe
+	 * the other to be awake, and the packet waits for ever (spec: ring, 10.1).
+	 */
+	full_fence();
+	sig = load_relaxed(&r->ctrl->interrupt_mask) == 0 &&
+	      load_relaxed(&r->ctrl->read_index) == old;
+	r->signals += sig;
+	return sig;
+}
+
+static inline int vmring_in_peek(struct vmring_in *r, struct vmpkt_desc *desc, const uint8_t **pkt)
+{
+	const uint8_t *p = r->data + r->next;
+	uint32_t type, off8, len8, flags;
+	uint64_t head;
+
+	if (r->avail == 0)
+		return vmring_in_peek_slow(r, desc, pkt);
+	/* Atomic, so that the compiler cannot fetch either word a second time after the checks. */
+	head = load_relaxed((const vmring_word *)p);
+	type = head & 0xffff;
+	off8 = head >> 16 & 0xffff;
+	len8 = head >> 32 & 0xffff;
+	flags = (uint32_t)(head >> 48);
+	if (unlikely(!((type < 31) & (r->accept >> (type & 31)) & (flags <= 1) & (off8 >= 2) &
+		       (off8 <= len8) & (len8 * 8 + VMPKT_TRAILER <= r->avail))))
+		return vmring_in_peek_slow(r, desc, pkt);
+	desc->type = (uint16_t)type;
+	desc->offset8 = (uint16_t)off8;
+	desc->len8 = (uint16_t)len8;
+	desc->flags = (uint16_t)flags;
+	desc->trans_id = load_relaxed((const vmring_word *)p + 1);
+	*pkt = p;
+	return 0;
+}
+
+static inline void vmring_in_pop(struct vmring_in *r, const struct vmpkt_desc *desc)
+{
+	uint32_t step = desc->len8 * 8u + VMPKT_TRAILER, next = r->next + step;
+
+	r->next = next >= r->size ? next - r->size : next;
+	r->avail -= step;
+	r->packets++;
+}
+
+static inline bool vmring_in_commit_lazy(struct vmring_in *r)
+{
+	uint32_t held = r->next - r->published;
+
+	if (r->next < r->published)
+		held += r->size;
+	return held >= r->size / 4 && vmring_in_commit(r);
+}
+
+static inline bool vmring_in_pending(struct vmring_in *r)
+{
+	if (r->avail)
+		return true;
+	return load_relaxed(&r->ctrl->write_index) != r->next && r->why == VMRING_OK;
+}
+
+ALWAYS_INLINE void vmring_copy(void *dst, const void *src, uint32_t len)
+{
+	uint8_t *d = dst;
+	const uint8_t *s = src;
+
+	if (len > 512) {
+		memcpy(d, s, len);
+		return;
+	}
+	for (; len >= 32; len -= 32, d += 32, s += 32)
+		memcpy(d, s, 32);
+	if (len & 16) {
+		memcpy(d, s, 16);
+		d += 16;
+		s += 16;
+	}
+	if (len & 8)
+		memcpy(d, s, 8);
+}
 
 #endif

@@ -19,9 +19,9 @@
 #define VMRING_PAGE 4096u
 
 struct vmring_ctrl {
-	uint32_t write_index;	 /* stored by the ring's writer */
-	uint32_t read_index;	 /* stored by the ring's reader */
-	uint32_t interrupt_mask; /* stored by the reader: non-zero = no data signals please */
+	uint32_t write_index;	  /* stored by the ring's writer */
+	uint32_t read_index;	  /* stored by the ring's reader */
+	uint32_t interrupt_mask;  /* stored by the reader: non-zero = no data signals please */
 	uint32_t pending_send_sz; /* stored by the writer: signal me when raw free > this */
 	uint32_t reserved[12];
 	uint32_t feature_bits; /* VMRING_FEATURE_* */
@@ -81,5 +81,8 @@ struct vmpkt_xfer_range {
 WIRE_SIZE(struct vmpkt_xfer_range, 8);
 
 #define VMPKT_TRAILER 8u
+
+/* The largest descriptor + headers + payload that len8 can say. */
+#define VMPKT_MAX_LEN (65535u * 8u)
 
 #endif
