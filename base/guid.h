@@ -16,9 +16,12 @@ struct guid {
 #define GUID_STR_LEN 37 /* "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx" and NUL */
 
 /* GUID literal: GUID_INIT(0xba6163d9, 0x04a1, 0x4d29, 0xb6,0x05,0x72,0xe2,0xff,0xb1,0xdc,0x7f) */
+/* clang-format off */
 #define GUID_INIT(d1, d2, d3, ...) \
-	{ { (uint8_t)(d1), (uint8_t)((d1) >> 8), (uint8_t)((d1) >> 16), (uint8_t)((uint32_t)(d1) >> 24), \
-	    (uint8_t)(d2), (uint8_t)((d2) >> 8), (uint8_t)(d3), (uint8_t)((d3) >> 8), __VA_ARGS__ } }
+	{ { (uint8_t)(d1), (uint8_t)((d1) >> 8), (uint8_t)((d1) >> 16), \
+	    (uint8_t)((uint32_t)(d1) >> 24), (uint8_t)(d2), (uint8_t)((d2) >> 8), \
+	    (uint8_t)(d3), (uint8_t)((d3) >> 8), __VA_ARGS__ } }
+/* clang-format on */
 
 /* Parses the 36-character text form, any case. Returns 0 or -EINVAL. */
 int guid_parse(struct guid *out, const char *text);

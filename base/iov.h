@@ -27,7 +27,8 @@ size_t iov_fill(const struct iovec *iov, int n, size_t offset, int byte, size_t 
  * [offset, offset + len). Returns the number of entries, or -EINVAL when the
  * list is shorter or @max is too small.
  */
-int iov_slice(struct iovec *out, int max, const struct iovec *iov, int n, size_t offset, size_t len);
+int iov_slice(struct iovec *out, int max, const struct iovec *iov, int n, size_t offset,
+	      size_t len);
 
 /* True when every base address and length is a multiple of @align (a power of two). */
 int iov_aligned(const struct iovec *iov, int n, size_t align);

@@ -28,10 +28,10 @@ void log_set_name(const char *name);
 /* Control characters in the formatted text are escaped as \xNN: peers cannot forge lines. */
 void log_msg(enum log_level level, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
-#define log_error(...)	log_msg(LOG_ERROR, __VA_ARGS__)
-#define log_warn(...)	log_msg(LOG_WARN, __VA_ARGS__)
-#define log_info(...)	log_msg(LOG_INFO, __VA_ARGS__)
-#define log_debug(...)	log_msg(LOG_DEBUG, __VA_ARGS__)
+#define log_error(...) log_msg(LOG_ERROR, __VA_ARGS__)
+#define log_warn(...)  log_msg(LOG_WARN, __VA_ARGS__)
+#define log_info(...)  log_msg(LOG_INFO, __VA_ARGS__)
+#define log_debug(...) log_msg(LOG_DEBUG, __VA_ARGS__)
 
 struct log_limit {
 	uint64_t window_start_ns;
@@ -42,16 +42,17 @@ struct log_limit {
 /* True when the caller may log now; *@missed is how many were suppressed before. */
 bool log_limit_ok(struct log_limit *l, uint32_t *missed);
 
-#define log_ratelimited(level, fmt, ...) \
-	do { \
-		static struct log_limit limit__; \
-		uint32_t missed__; \
-		if (log_limit_ok(&limit__, &missed__)) { \
-			if (missed__) \
-				log_msg(level, fmt " (%u similar suppressed)", ##__VA_ARGS__, missed__); \
-			else \
-				log_msg(level, fmt, ##__VA_ARGS__); \
-		} \
+#define log_ratelimited(level, fmt, ...)                                                           \
+	do {                                                                                       \
+		static struct log_limit limit__;                                                   \
+		uint32_t missed__;                                                                 \
+		if (log_limit_ok(&limit__, &missed__)) {                                           \
+			if (missed__)                                                              \
+				log_msg(level, fmt " (%u similar suppressed)", ##__VA_ARGS__,      \
+					missed__);                                                 \
+			else                                                                       \
+				log_msg(level, fmt, ##__VA_ARGS__);                                \
+		}                                                                                  \
 	} while (0)
 
 #endif

@@ -88,8 +88,9 @@ void loop_post(struct loop *l, struct loop_call *call);
 
 struct loop_fd {
 	int fd; /* set by the caller before loop_fd_add(); stays the caller's */
-	void (*ready)(struct loop_fd *lf, uint32_t events); /* POLLIN | POLLOUT | POLLHUP | POLLERR */
-	uint32_t events; /* the rest is the loop's */
+	/* @events: what poll(2) would report, POLLIN | POLLOUT | POLLHUP | POLLERR */
+	void (*ready)(struct loop_fd *lf, uint32_t events);
+	uint32_t events; /* this and the rest are the loop's */
 	uint32_t slot;
 };
 
