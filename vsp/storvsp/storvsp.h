@@ -4,7 +4,8 @@
  * number of disks behind it (spec: storvsc). One struct storvsp is one controller of
  * one partition.
  *
- * Threads: create, destroy and inspect on the bus's loop; channels run on theirs.
+ * Threads: create, destroy, bus_changed and stats on the bus's loop; channels run on
+ * theirs.
  */
 #ifndef HVBUS_VSP_STORVSP_STORVSP_H
 #define HVBUS_VSP_STORVSP_STORVSP_H
@@ -14,17 +15,21 @@
 
 struct storvsp;
 
+#define STORVSP_MAX_SUBCHANNELS 64
+#define STORVSP_MAX_DEPTH	4096
+
 struct storvsp_config {
 	struct guid instance;
-	uint16_t max_subchannels;  /* offered at most; 0 = none */
-	uint32_t max_transfer;	   /* bytes; multiple of 4096; 0 = 256 KiB */
-	uint32_t queue_depth;	   /* requests in flight per channel; 0 = 512 */
-	const char *name;	   /* "scsi0" */
+	uint16_t max_subchannels; /* offered at most; 0 = none */
+	uint32_t max_transfer;	  /* bytes; multiple of 4096, at most 16 MiB; 0 = 256 KiB */
+	uint32_t queue_depth;	  /* requests in flight per channel; 0 = 512 */
+	uint16_t max_version;	  /* highest VSTOR version accepted; 0 = 6.2 */
+	const char *name;	  /* "scsi0" */
 };
 
 /*
  * Offers a controller whose disks are those of @target (borrowed, outlives it).
- * Errors: as vmbus_device_offer(), -ENOMEM.
+ * Errors: as vmbus_device_offer(), -EINVAL (a value out of its range), -ENOMEM.
  */
 int storvsp_create(struct storvsp **out, struct vmbus_bus *bus, struct scsi_target *target,
 		   const struct storvsp_config *cfg);
@@ -32,14 +37,22 @@ int storvsp_create(struct storvsp **out, struct vmbus_bus *bus, struct scsi_targ
 /* Revokes the device; @gone(ctx) when nothing of it is in use any more and it is freed. */
 void storvsp_destroy(struct storvsp *s, void (*gone)(void *ctx), void *ctx);
 
+/*
+ * The target's LUN table or a disk's size changed: asks the guest to scan the bus again
+ * (ENUMERATE_BUS), now or when its ring has room; several calls may become one scan.
+ */
+void storvsp_bus_changed(struct storvsp *s);
+
 struct storvsp_stats {
-	const char *state;	/* "begin", "version", "properties", "end", "ready" */
-	uint16_t version;	/* 0 or e.g. 0x0602 */
-	uint16_t channels;	/* open now */
-	uint64_t requests, rejected;
+	const char *state; /* "begin", "version", "properties", "end", "ready" */
+	uint16_t version;  /* 0 or e.g. 0x0602 */
+	uint16_t channels; /* open now */
+	uint64_t requests; /* packets that asked for something */
+	uint64_t rejected; /* of them, those the protocol layer refused */
 	uint32_t in_flight, max_in_flight;
-	uint64_t oldest_ns;	/* age of the oldest request in flight, 0 = none */
-	uint64_t latency_ns_sum, latency_count, latency_ns_max; /* request read to completion queued */
+	uint64_t oldest_ns; /* age of the oldest request in flight, 0 = none */
+	/* Request read to completion queued, of one request in 64. */
+	uint64_t latency_ns_sum, latency_count, latency_ns_max;
 };
 void storvsp_stats(const struct storvsp *s, struct storvsp_stats *out);
 

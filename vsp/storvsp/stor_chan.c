@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One open channel of a controller: its memory, its way to each LUN, its end.
+ *
+ * Teardown order: rings stopped (close), last request done, LUN queues, out of the
+ * controller's table, guest memory reference, pool, vmbus_device_closed().
+ */
+#include "vsp/storvsp/stor_priv.h"
+
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "base/log.h"
+
+static void chan_called(struct loop_call *call);
+
+/* Pages that cost nothing until they are written. */
+static int map_lazily(size_t len, void *out)
+{
+	void *p = mmap(NULL, len, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (p == MAP_FAILED)
+		return -ENOMEM;
+	memcpy(out, &p, sizeof(p));
+	return 0;
+}
+
+static uint32_t count_luns(const struct scsi_target *t)
+{
+	uint32_t i, n = 0;
+
+	for (i = 0; i < SCSI_MAX_LUNS; i++)
+		n += scsi_target_lun(t, (uint8_t)i) != NULL;
+	return n;
+}
+
+int stor_chan_open(struct stor_chan **out, struct storvsp *s, uint16_t sub, struct vmbus_chan *chan)
+{
+	struct stor_chan *c = calloc(1, sizeof(*c));
+	int err = -ENOMEM;
+
+	if (!c)
+		return err;
+	c->ctl = s;
+	c->chan = chan;
+	c->target = s->target;
+	c->loop = vmbus_chan_loop(chan);
+	c->gpa = vmbus_chan_gpa(chan);
+	c->sub = sub;
+	c->depth = s->cfg.queue_depth;
+	c->max_iov = s->cfg.max_transfer / 4096 + 1;
+	c->reqs_len = c->depth * sizeof(*c->reqs);
+	c->iovs_len = (size_t)c->depth * c->max_iov * sizeof(*c->iovs);
+	/* With several disks, a slow one may not take every slot (it gets TASK SET FULL). */
+	c->lun_cap = count_luns(s->target) > 1 ? c->depth - c->depth / 4 : UINT32_MAX;
+	c->primary_opening = load_acquire(&s->primary_opening); /* pairs with primary_opened() */
+	c->call.fn = chan_called;
+	c->reset_timer.fire = stor_reset_timeout;
+	err = map_lazily(c->reqs_len, &c->reqs);
+	if (err)
+		goto free_chan;
+	err = map_lazily(c->iovs_len, &c->iovs);
+	if (err)
+		goto unmap_reqs;
+	hv_gpa_get(c->gpa);
+	*out = c;
+	return 0;
+
+unmap_reqs:
+	munmap(c->reqs, c->reqs_len);
+free_chan:
+	free(c);
+	return err;
+}
+
+void stor_chan_free(struct stor_chan *c)
+{
+	hv_gpa_put(c->gpa);
+	munmap(c->reqs, c->reqs_len);
+	munmap(c->iovs, c->iovs_len);
+	free(c);
+}
+
+/* First use of a LUN on this channel. */
+struct stor_lun *stor_chan_lun_slow(struct stor_chan *c, uint8_t number, int *err)
+{
+	struct scsi_lun *lun = scsi_target_lun(c->target, number);
+
+	*err = 0;
+	if (number >= SCSI_MAX_LUNS || !lun)
+		return NULL;
+	*err = blk_queue_create(&c->lun[number].queue, scsi_lun_dev(lun), c->loop);
+	if (*err) {
+		c->lun[number].queue = NULL;
+		log_ratelimited(LOG_ERROR, "%s: no I/O queue for LUN %u: %s",
+				vmbus_chan_name(c->chan), number, strerror(-*err));
+		return NULL;
+	}
+	return &c->lun[number];
+}
+
+/* What the channel counted outlives it in the controller's sums. */
+static void fold_stats(struct storvsp *s, const struct stor_chan *c)
+{
+	s->closed.requests += c->requests;
+	s->closed.rejected += c->rejected;
+	s->closed.latency_ns_sum += c->latency_sum;
+	s->closed.latency_count += c->latency_count;
+	if (c->latency_max > s->closed.latency_ns_max)
+		s->closed.latency_ns_max = c->latency_max;
+	if (c->stat_max_in_flight > s->closed.max_in_flight)
+		s->closed.max_in_flight = c->stat_max_in_flight;
+}
+
+/* Nothing is in flight and no ring is used: takes the channel out of the world. */
+static void chan_end(struct stor_chan *c)
+{
+	struct storvsp *s = c->ctl;
+	struct vmbus_device *dev = s->dev;
+	uint16_t sub = c->sub;
+	uint32_t i;
+
+	for (i = 0; i < SCSI_MAX_LUNS; i++)
+		if (c->lun[i].queue)
+			blk_queue_destroy(c->lun[i].queue);
+	memset(c->lun, 0, sizeof(c->lun));
+	pthread_mutex_lock(&s->lock);
+	if (s->chan[sub] == c) {
+		store_relaxed(&s->chan[sub], NULL);
+		fold_stats(s, c);
+	}
+	pthread_mutex_unlock(&s->lock);
+	/* From here on nobody posts any more; a call on its way comes back here and frees. */
+	if (__atomic_load_n(&c->posted, __ATOMIC_ACQUIRE))
+		return;
+	loop_timer_cancel(c->loop, &c->reset_timer);
+	stor_chan_free(c);
+	vmbus_device_closed(dev, sub); /* may free the controller */
+}
+
+void stor_chan_post(struct stor_chan *c)
+{
+	if (!__atomic_exchange_n(&c->posted, 1, __ATOMIC_ACQ_REL))
+		loop_post(c->loop, &c->call);
+}
+
+static void chan_called(struct loop_call *call)
+{
+	struct stor_chan *c = container_of(call, struct stor_chan, call);
+
+	/* Pairs with the exchange in stor_chan_post(): what was asked for before is seen. */
+	__atomic_exchange_n(&c->posted, 0, __ATOMIC_ACQ_REL);
+	if (c->closing) {
+		if (!c->in_flight)
+			chan_end(c);
+		return;
+	}
+	if (!c->sub)
+		stor_notify(c);
+	vmbus_device_kick(c->ctl->dev, c->sub);
+}
+
+void stor_chan_close(struct stor_chan *c)
+{
+	c->closing = true;
+	if (c->resetting) { /* its answer has no ring to go to */
+		c->resetting = false;
+		loop_timer_cancel(c->loop, &c->reset_timer);
+	}
+	if (c->in_flight)
+		return; /* the last one posts */
+	if (c->draining)
+		stor_chan_post(c); /* a fault inside drain(): let it return first */
+	else
+		chan_end(c);
+}

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Shared by the files of the controller; nobody else includes it.
+ *
+ *   storvsp.c      the device: offer, open, close, statistics
+ *   stor_chan.c    one open channel: memory, request pool, LUN queues, its end
+ *   stor_control.c everything of the protocol that is not EXECUTE_SRB
+ *   stor_worker.c  the data path: drain, execute, complete
+ *
+ * Order of ends: close() stops the rings; what is in flight finishes into nothing; the
+ * last one ends the channel on a later turn of its loop: queues, memory reference,
+ * pool, and vmbus_device_closed() at the very end.
+ */
+#ifndef HVBUS_VSP_STORVSP_STOR_PRIV_H
+#define HVBUS_VSP_STORVSP_STOR_PRIV_H
+
+#include <pthread.h>
+
+#include "vmbus/wire/vstor.h"
+#include "vsp/storvsp/storvsp.h"
+
+/* What we wait for; the order is the protocol's (spec: storvsc, section 5). */
+enum stor_state {
+	STOR_BEGIN,	 /* BEGIN_INITIALIZATION */
+	STOR_VERSION,	 /* QUERY_PROTOCOL_VERSION */
+	STOR_PROPERTIES, /* QUERY_PROPERTIES */
+	STOR_END,	 /* END_INITIALIZATION, or CREATE_SUB_CHANNELS before it */
+	STOR_READY,	 /* SRBs */
+};
+
+#define STOR_BATCH	   32u /* packets per drain: one busy guest must not starve the others */
+#define STOR_REPLY_SPACE   88u /* ring bytes of the longest completion: 16 + 64 + 8 */
+#define STOR_SAMPLE	   64u /* one request in this many is timed */
+#define STOR_IOV_INLINE	   4
+#define STOR_RESET_WAIT_NS 4000000000ull /* a guest gives up on a reset after 5 s */
+
+/*
+ * One request. The scatter list is in the request itself when it is short, else in
+ * the channel's page-granular array, which is untouched memory until then.
+ */
+struct stor_req {
+	struct scsi_task task;
+	struct stor_chan *chan;
+	uint64_t trans_id;  /* the guest's: echoed, never interpreted */
+	uint64_t start_ns;  /* 0 = not in flight. Written by the owner, read by storvsp_stats() */
+	uint64_t sample_ns; /* 0 = this one is not timed */
+	uint32_t next;	    /* free list: index + 1 */
+	uint16_t reply_len; /* bytes of the completion's payload */
+	uint8_t path, target, lun;
+	struct iovec iov[STOR_IOV_INLINE];
+};
+
+struct stor_lun { /* a LUN as this channel uses it */
+	struct blk_queue *queue;
+	uint32_t in_flight;
+};
+
+/*
+ * One opening of one channel. A channel that is closed and opened again gets a new
+ * one, so a request's pointer to it is its generation tag: a late request finds its own
+ * (closing) incarnation, never the next.
+ */
+struct stor_chan {
+	struct storvsp *ctl;
+	struct vmbus_chan *chan;
+	struct scsi_target *target;
+	struct loop *loop;
+	struct hv_gpa *gpa; /* referenced until the end: in-flight I/O needs the pages */
+	uint16_t sub;
+	bool closing;		  /* rings are not ours any more */
+	bool draining;		  /* inside drain() */
+	bool resetting;		  /* a RESET_* waits for what was in flight */
+	uint32_t primary_opening; /* which opening of the primary this sub-channel belongs to */
+
+	struct stor_req *reqs; /* depth of them; memory beyond @touched was never written */
+	struct iovec *iovs;    /* depth * max_iov, untouched until a long request uses them */
+	size_t reqs_len, iovs_len;
+	uint32_t depth, max_iov, touched, free_head;
+	uint32_t in_flight, lun_cap, sample;
+
+	/* Written by the channel's loop, read by storvsp_stats(): relaxed stores and loads. */
+	uint64_t requests, rejected, latency_sum, latency_count, latency_max;
+	uint32_t stat_in_flight, stat_max_in_flight, stat_touched;
+
+	uint64_t reset_id;
+	uint16_t reset_reply_len;
+	struct loop_timer reset_timer;
+
+	struct loop_call call; /* see stor_chan_post() */
+	uint32_t posted;       /* @call is on its way. Any thread */
+	struct stor_lun lun[SCSI_MAX_LUNS];
+};
+
+struct storvsp {
+	struct vmbus_device *dev;
+	struct scsi_target *target;
+	struct storvsp_config cfg;
+	char name[32];
+	void (*gone)(void *ctx);
+	void *gone_ctx;
+
+	/* Written on the primary's loop only; release there pairs with acquire elsewhere. */
+	uint32_t state;		  /* enum stor_state */
+	uint32_t primary_opening; /* counts openings and closings of the primary */
+	uint16_t version, subchannels;
+	bool subchannels_fixed; /* asked for before END_INITIALIZATION: only once */
+	uint32_t notify;	/* ENUMERATE_BUS is due. Any thread */
+
+	/*
+	 * Protects @chan and @closed: taken when channels open and end, and for statistics,
+	 * never per request.
+	 */
+	pthread_mutex_t lock;
+	struct stor_chan *chan[1 + STORVSP_MAX_SUBCHANNELS];
+	struct storvsp_stats closed; /* sums of channels that are gone */
+};
+
+#define STOR_BUMP(counter, n) store_relaxed(&(counter), (counter) + (n)) /* one writer */
+
+/* ---- stor_chan.c ---------------------------------------------------------------- */
+
+int stor_chan_open(struct stor_chan **out, struct storvsp *s, uint16_t sub,
+		   struct vmbus_chan *chan);
+/* Only for a channel that never was in use. */
+void stor_chan_free(struct stor_chan *c);
+/* The device's close(): stops using the rings; the channel ends when nothing is in flight. */
+void stor_chan_close(struct stor_chan *c);
+/* Any thread that found @c in the table under the lock: look at the channel on its loop. */
+void stor_chan_post(struct stor_chan *c);
+/* The LUN's entry, with a queue; NULL when there is no such LUN or no queue (*@err then). */
+struct stor_lun *stor_chan_lun_slow(struct stor_chan *c, uint8_t number, int *err);
+
+ALWAYS_INLINE struct stor_req *stor_req_get(struct stor_chan *c)
+{
+	struct stor_req *r;
+
+	if (likely(c->free_head)) {
+		r = &c->reqs[c->free_head - 1];
+		c->free_head = r->next;
+		return r;
+	}
+	r = &c->reqs[c->touched++]; /* the intake limit keeps this below depth */
+	store_relaxed(&c->stat_touched, c->touched);
+	r->chan = c;
+	return r;
+}
+
+ALWAYS_INLINE void stor_req_put(struct stor_chan *c, struct stor_req *r)
+{
+	r->next = c->free_head;
+	c->free_head = (uint32_t)(r - c->reqs) + 1;
+}
+
+/* ---- stor_control.c -------------------------------------------------------------- */
+
+/* Any packet that is not an EXECUTE_SRB to be executed. */
+void stor_control(struct stor_chan *c, const struct vmpkt *pkt);
+/* Nothing is in flight any more, or the wait is over: answers the reset. */
+void stor_reset_finish(struct stor_chan *c);
+void stor_reset_timeout(struct loop_timer *t);
+/* Sends ENUMERATE_BUS if one is due, allowed, and fits; true when it did. Primary's loop. */
+bool stor_notify(struct stor_chan *c);
+const char *stor_state_name(uint32_t state);
+
+/* ---- stor_worker.c ------------------------------------------------------------------ */
+
+bool stor_chan_drain(struct stor_chan *c);
+/* Bytes of @payload in the completion of @pkt: what the request had, at most 64. */
+ALWAYS_INLINE uint16_t stor_reply_len(const struct vmpkt *pkt)
+{
+	return pkt->payload_len < VSTOR_PACKET ? (uint16_t)pkt->payload_len : VSTOR_PACKET;
+}
+/* Queues a completion; its ring space was reserved by the intake limit. */
+void stor_reply(struct stor_chan *c, uint64_t trans_id, const struct vstor_packet *p, uint16_t len);
+
+#endif

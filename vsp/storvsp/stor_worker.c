@@ -1,0 +1,409 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The data path of a channel: packets in, SCSI tasks, completions out (spec: storvsc,
+ * sections 7, 8, 10, 11). Runs once per I/O: no allocation, no lock, no clock but for
+ * one request in STOR_SAMPLE, no memory that the request does not need.
+ *
+ * Intake limit: a request is read from the ring only when there is a slot for it and
+ * room for its completion, counting what is in flight. So a full outgoing ring is
+ * back-pressure: nothing is queued without bound and no completion is lost. There is
+ * no deadline on it: a guest that was stopped for an hour finds its disk again, and
+ * until then costs nothing.
+ */
+#include "vsp/storvsp/stor_priv.h"
+
+#include "base/clock.h"
+
+/* ---- completions ------------------------------------------------------------------ */
+
+void stor_reply(struct stor_chan *c, uint64_t trans_id, const struct vstor_packet *p, uint16_t len)
+{
+	int err = vmbus_chan_send_completion(c->chan, trans_id, p, len);
+
+	/* -EPROTO: faulted already, nobody listens. The rest would be a lost completion. */
+	if (unlikely(err && err != -EPROTO))
+		vmbus_chan_fault(c->chan, "reserved room for a completion is gone");
+}
+
+struct outcome { /* how a SCSI status looks on the wire (section 8) */
+	uint8_t srb_status;
+	uint32_t status;
+};
+
+static struct outcome outcome_of(const struct scsi_task *t, bool absent)
+{
+	switch (t->status) {
+	case SCSI_CHECK_CONDITION:
+		if (absent)
+			return (struct outcome){ VSTOR_SRB_INVALID_LUN,
+						 VSTOR_STATUS_DEVICE_DOES_NOT_EXIST };
+		if (!t->sense_len)
+			return (struct outcome){ VSTOR_SRB_ERROR, VSTOR_STATUS_IO_DEVICE_ERROR };
+		if ((t->sense[2] & 0x0f) == 5) /* ILLEGAL REQUEST */
+			return (struct outcome){ VSTOR_SRB_INVALID_REQUEST | VSTOR_SRB_AUTOSENSE,
+						 VSTOR_STATUS_IO_DEVICE_ERROR };
+		return (struct outcome){ VSTOR_SRB_ERROR | VSTOR_SRB_AUTOSENSE,
+					 VSTOR_STATUS_IO_DEVICE_ERROR };
+	case SCSI_TASK_ABORTED:
+		return (struct outcome){ VSTOR_SRB_ABORTED, VSTOR_STATUS_CANCELLED };
+	case SCSI_GOOD:
+	case SCSI_CONDITION_MET:
+	case SCSI_BUSY:			/* these three: the guest decides by the SAM status, */
+	case SCSI_RESERVATION_CONFLICT: /* which it does only under SUCCESS (section 10) */
+	case SCSI_TASK_SET_FULL:
+		return (struct outcome){ VSTOR_SRB_SUCCESS, VSTOR_STATUS_SUCCESS };
+	default:
+		return (struct outcome){ VSTOR_SRB_ERROR, VSTOR_STATUS_IO_DEVICE_ERROR };
+	}
+}
+
+ALWAYS_INLINE void reply_fill(struct vstor_packet *p, const struct stor_req *r, uint8_t srb_status)
+{
+	*p = (struct vstor_packet){
+		.operation = VSTOR_OP_COMPLETE_IO,
+		.srb = {
+			.length = (uint16_t)(r->reply_len - VSTOR_HEADER_LEN),
+			.srb_status = srb_status,
+			.scsi_status = r->task.status,
+			.path_id = r->path,
+			.target_id = r->target,
+			.lun = r->lun,
+			.cdb_length = VSTOR_CDB_LEN,
+			.sense_info_length = r->reply_len < VSTOR_PACKET ? VSTOR_SENSE_ROOM_OLD
+									 : VSTOR_SENSE_ROOM,
+		},
+	};
+}
+
+static NOINLINE void reply_failure(struct stor_chan *c, const struct stor_req *r, bool absent)
+{
+	struct outcome o = outcome_of(&r->task, absent);
+	struct vstor_packet p;
+
+	reply_fill(&p, r, o.srb_status);
+	p.status = o.status;
+	if (o.srb_status & VSTOR_SRB_AUTOSENSE)
+		memcpy(p.srb.sense, r->task.sense, SCSI_SENSE_LEN);
+	stor_reply(c, r->trans_id, &p, r->reply_len);
+}
+
+ALWAYS_INLINE void reply(struct stor_chan *c, const struct stor_req *r, bool absent)
+{
+	struct vstor_packet p;
+
+	if (unlikely(r->task.status != SCSI_GOOD)) {
+		reply_failure(c, r, absent);
+		return;
+	}
+	reply_fill(&p, r, VSTOR_SRB_SUCCESS);
+	p.srb.data_transfer_length = r->task.transferred;
+	stor_reply(c, r->trans_id, &p, r->reply_len);
+}
+
+/* A request that never reaches the target. */
+static NOINLINE void reject(struct stor_chan *c, struct stor_req *r, uint8_t srb_status,
+			    uint8_t key, uint8_t asc)
+{
+	struct vstor_packet p;
+
+	STOR_BUMP(c->rejected, 1);
+	r->task.status = SCSI_CHECK_CONDITION;
+	reply_fill(&p, r, srb_status | VSTOR_SRB_AUTOSENSE);
+	p.status = srb_status == VSTOR_SRB_DATA_OVERRUN ? VSTOR_STATUS_BUFFER_OVERFLOW
+							: VSTOR_STATUS_IO_DEVICE_ERROR;
+	p.srb.sense[0] = 0x70;
+	p.srb.sense[2] = key;
+	p.srb.sense[7] = SCSI_SENSE_LEN - 8;
+	p.srb.sense[12] = asc;
+	stor_reply(c, r->trans_id, &p, r->reply_len);
+	stor_req_put(c, r);
+}
+
+/* More in flight on this LUN than its share: the guest sends the command again. */
+static NOINLINE void reject_full(struct stor_chan *c, struct stor_req *r)
+{
+	STOR_BUMP(c->rejected, 1);
+	r->task.status = SCSI_TASK_SET_FULL;
+	reply_failure(c, r, false);
+	stor_req_put(c, r);
+}
+
+/* ---- statistics ---------------------------------------------------------------------- */
+
+/* Of the requests that are not timed, this is one decrement. */
+ALWAYS_INLINE void sample_start(struct stor_chan *c, struct stor_req *r)
+{
+	r->sample_ns = 0;
+	if (unlikely(!c->sample--)) {
+		c->sample = STOR_SAMPLE - 1;
+		r->sample_ns = clock_ns();
+	}
+}
+
+static NOINLINE void sample_take(struct stor_chan *c, const struct stor_req *r)
+{
+	uint64_t ns = clock_ns() - r->sample_ns;
+
+	STOR_BUMP(c->latency_sum, ns);
+	STOR_BUMP(c->latency_count, 1);
+	if (ns > c->latency_max)
+		store_relaxed(&c->latency_max, ns);
+}
+
+ALWAYS_INLINE void sample_end(struct stor_chan *c, const struct stor_req *r)
+{
+	if (unlikely(r->sample_ns))
+		sample_take(c, r);
+}
+
+static void count_in_flight(struct stor_chan *c)
+{
+	store_relaxed(&c->stat_in_flight, c->in_flight);
+	if (c->in_flight > c->stat_max_in_flight)
+		store_relaxed(&c->stat_max_in_flight, c->in_flight);
+}
+
+/* ---- requests that take time ------------------------------------------------------------ */
+
+static void request_started(struct stor_chan *c, struct stor_req *r, struct stor_lun *l)
+{
+	l->in_flight++;
+	c->in_flight++;
+	count_in_flight(c);
+	store_relaxed(&r->start_ns, loop_now(c->loop)); /* storvsp_stats() looks for the oldest */
+}
+
+/* The target's last word on a task that scsi_execute() left running. */
+static void request_done(struct scsi_task *t)
+{
+	struct stor_req *r = container_of(t, struct stor_req, task);
+	struct stor_chan *c = r->chan;
+
+	store_relaxed(&r->start_ns, 0);
+	c->lun[r->lun].in_flight--;
+	c->in_flight--;
+	store_relaxed(&c->stat_in_flight, c->in_flight);
+	sample_end(c, r);
+	if (likely(!c->closing))
+		reply(c, r, false);
+	stor_req_put(c, r);
+	if (unlikely(c->closing)) {
+		if (!c->in_flight)
+			stor_chan_post(c); /* not here: the engine is still using the LUN's queue */
+		return;
+	}
+	if (unlikely(c->resetting && !c->in_flight))
+		stor_reset_finish(c);
+	vmbus_device_kick(c->ctl->dev, c->sub);
+}
+
+/* ---- one SRB ------------------------------------------------------------------------------- */
+
+/*
+ * The guest's pages as a scatter list in @r (section 7.3). Returns 0, or the
+ * srb_status of the refusal.
+ */
+ALWAYS_INLINE uint8_t map_data(struct stor_chan *c, struct stor_req *r, const struct vmpkt *pkt,
+			       uint32_t len)
+{
+	uint32_t cursor = 0, count, offset, npfn;
+	struct iovec *iov = r->iov;
+	const uint64_t *pfn;
+	int n, max = STOR_IOV_INLINE;
+
+	r->task.data_len = len;
+	r->task.niov = 0;
+	r->task.iov = iov;
+	if (pkt->type != VMPKT_GPA_DIRECT || !pkt->range_count)
+		return len ? VSTOR_SRB_DATA_OVERRUN : 0;
+	if (unlikely(pkt->range_count != 1 ||
+		     !vmpkt_next_range(pkt, &cursor, &count, &offset, &pfn, &npfn)))
+		return VSTOR_SRB_INVALID_REQUEST;
+	if (unlikely(len > count))
+		return VSTOR_SRB_DATA_OVERRUN;
+	if (unlikely(npfn > c->max_iov))
+		return VSTOR_SRB_INVALID_REQUEST;
+	if (!len)
+		return 0;
+	if (npfn > STOR_IOV_INLINE) {
+		iov = &c->iovs[(size_t)(r - c->reqs) * c->max_iov];
+		max = (int)c->max_iov;
+	}
+	n = hv_gpa_iov(c->gpa, iov, max, pfn, npfn, offset, len);
+	if (unlikely(n < 0))
+		return VSTOR_SRB_INVALID_REQUEST;
+	r->task.iov = iov;
+	r->task.niov = (uint16_t)n;
+	return 0;
+}
+
+/*
+ * The LUN's queue in *@out, NULL where there is nothing (the target then answers as
+ * section 11 says). False: there is a disk, but no way to it.
+ */
+ALWAYS_INLINE bool find_lun(struct stor_chan *c, const struct stor_req *r, struct stor_lun **out)
+{
+	int err = 0;
+
+	if (likely(r->lun < SCSI_MAX_LUNS && c->lun[r->lun].queue && !(r->path | r->target))) {
+		*out = &c->lun[r->lun];
+		return true;
+	}
+	*out = r->path | r->target ? NULL : stor_chan_lun_slow(c, r->lun, &err);
+	return !err;
+}
+
+static NOINLINE bool execute_without_lun(struct stor_chan *c, struct stor_req *r, bool *absent)
+{
+	r->task.queue = NULL;
+	if (r->path | r->target)
+		return scsi_execute_nowhere(&r->task, absent);
+	return scsi_execute(c->target, r->lun, &r->task, absent);
+}
+
+ALWAYS_INLINE void execute(struct stor_chan *c, const struct vmpkt *pkt)
+{
+	const struct vstor_srb *srb = &((const struct vstor_packet *)pkt->payload)->srb;
+	struct stor_req *r = stor_req_get(c);
+	struct stor_lun *lun;
+	bool absent = false, done;
+	uint8_t err;
+
+	sample_start(c, r);
+	r->trans_id = pkt->trans_id;
+	r->reply_len = stor_reply_len(pkt);
+	r->path = srb->path_id;
+	r->target = srb->target_id;
+	r->lun = srb->lun;
+	memcpy(r->task.cdb, srb->cdb, SCSI_CDB_LEN);
+	r->task.cdb_len = srb->cdb_length;
+	r->task.data_dir = srb->data_in;
+	r->task.done = request_done;
+	err = map_data(c, r, pkt, srb->data_transfer_length);
+	if (unlikely(err)) {
+		reject(c, r, err, 5, 0x24); /* ILLEGAL REQUEST, invalid field in CDB */
+		return;
+	}
+	if (unlikely(!find_lun(c, r, &lun))) {
+		reject(c, r, VSTOR_SRB_ERROR, 4, 0x44); /* INTERNAL TARGET FAILURE */
+		return;
+	}
+	if (likely(lun)) {
+		if (unlikely(lun->in_flight >= c->lun_cap)) {
+			reject_full(c, r);
+			return;
+		}
+		r->task.queue = lun->queue;
+		done = scsi_execute(c->target, r->lun, &r->task, &absent);
+	} else {
+		done = execute_without_lun(c, r, &absent);
+	}
+	if (!done) {
+		request_started(c, r, lun);
+		return;
+	}
+	sample_end(c, r);
+	reply(c, r, absent);
+	stor_req_put(c, r);
+}
+
+/* ---- a batch -----------------------------------------------------------------------------------
+ */
+
+/*
+ * Whether SRBs run now. A sub-channel that the guest opened before the handshake on
+ * the primary was over keeps its packets in the ring until then; one whose primary
+ * has been closed since reads them, and stor_control() refuses them.
+ */
+static bool chan_ready(const struct stor_chan *c, bool *hold)
+{
+	const struct storvsp *s = c->ctl;
+	bool mine = !c->sub || load_acquire(&s->primary_opening) == c->primary_opening;
+	bool ready = load_acquire(&s->state) == STOR_READY; /* pairs with set_state() */
+
+	*hold = c->sub && mine && !ready;
+	return mine && ready;
+}
+
+/* How many requests may be read now: slots, and room for their completions. */
+static uint32_t intake(struct stor_chan *c)
+{
+	uint32_t slots, room, n;
+
+	if (c->resetting)
+		return 0;
+	slots = c->depth - c->in_flight;
+	room = vmbus_chan_send_room(c->chan) / STOR_REPLY_SPACE;
+	while (unlikely(room <= c->in_flight)) {
+		if (vmbus_chan_want_space(c->chan, (c->in_flight + 1) * STOR_REPLY_SPACE))
+			return 0; /* the guest signals when it has read some */
+		if (vmbus_chan_faulted(c->chan))
+			return 0;
+		room = vmbus_chan_send_room(c->chan) / STOR_REPLY_SPACE;
+	}
+	n = room - c->in_flight;
+	if (slots < n)
+		n = slots;
+	return n < STOR_BATCH ? n : STOR_BATCH;
+}
+
+/* An SRB of @len bytes or more from a guest that waits for the answer. */
+ALWAYS_INLINE bool is_srb(const struct vmpkt *pkt, uint32_t len)
+{
+	const struct vstor_packet *p = (const void *)pkt->payload;
+
+	return pkt->payload_len >= len && (pkt->flags & VMPKT_FLAG_COMPLETION_REQUESTED) &&
+	       pkt->type != VMPKT_COMPLETION && p->operation == VSTOR_OP_EXECUTE_SRB;
+}
+
+/* Control, nonsense, and the short packets of the versions up to 4.2: rare, so not inlined. */
+static NOINLINE void handle_other(struct stor_chan *c, const struct vmpkt *pkt, bool ready)
+{
+	bool old = load_relaxed(&c->ctl->version) < VSTOR_V5_1;
+
+	if (ready && old && is_srb(pkt, VSTOR_PACKET_OLD))
+		execute(c, pkt);
+	else
+		stor_control(c, pkt);
+}
+
+static uint32_t drain_batch(struct stor_chan *c, bool ready, uint32_t limit)
+{
+	struct vmpkt pkt;
+	uint32_t n = 0;
+	bool hold;
+
+	while (n < limit && vmbus_chan_recv(c->chan, &pkt) > 0) {
+		n++;
+		if (likely(ready && is_srb(&pkt, VSTOR_PACKET))) {
+			execute(c, &pkt);
+			continue;
+		}
+		handle_other(c, &pkt, ready);
+		if (c->closing || c->resetting)
+			break;
+		ready = chan_ready(c, &hold); /* it may have been the end of the handshake */
+	}
+	return n;
+}
+
+bool stor_chan_drain(struct stor_chan *c)
+{
+	bool ready, hold, notified = false;
+	uint32_t n;
+
+	if (unlikely(!c->sub && load_relaxed(&c->ctl->notify)))
+		notified = stor_notify(c);
+	if (!vmbus_chan_pending(c->chan))
+		return notified;
+	ready = chan_ready(c, &hold);
+	if (unlikely(hold))
+		return notified;
+	c->draining = true;
+	n = drain_batch(c, ready, intake(c));
+	c->draining = false;
+	STOR_BUMP(c->requests, n);
+	if (n && likely(!c->closing))
+		vmbus_chan_recv_done(c->chan);
+	return n || notified;
+}
