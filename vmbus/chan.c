@@ -88,6 +88,11 @@ const char *vmbus_chan_name(const struct vmbus_chan *c)
 	return c->name;
 }
 
+void *vmbus_chan_ctx(const struct vmbus_chan *c)
+{
+	return c->cfg.ctx;
+}
+
 struct hv_gpa *vmbus_chan_gpa(const struct vmbus_chan *c)
 {
 	return c->cfg.gpa;

@@ -31,19 +31,19 @@ struct loop;
 struct vmbus_chan;
 
 struct vmbus_chan_config {
-	struct hv_gpa_view in, out;	/* ring views; the caller unmaps them after destroy */
-	uint32_t accept;		/* VMRING_ACCEPT_HOST or _GUEST */
-	uint32_t max_packet;		/* longest packet received, bytes (0 = 4096); longer faults */
-	struct hv_gpa *gpa;		/* for vmbus_chan_iov(); NULL on the guest side. Borrowed */
-	struct loop *loop;		/* the loop that owns the channel; NULL on the guest side */
-	void (*signal)(void *ctx);	/* tell the peer: event flag + interrupt, or doorbell */
+	struct hv_gpa_view in, out; /* ring views; the caller unmaps them after destroy */
+	uint32_t accept;	    /* VMRING_ACCEPT_HOST or _GUEST */
+	uint32_t max_packet;	    /* longest packet received, bytes (0 = 4096); longer faults */
+	struct hv_gpa *gpa;	    /* for vmbus_chan_iov(); NULL on the guest side. Borrowed */
+	struct loop *loop;	    /* the loop that owns the channel; NULL on the guest side */
+	void (*signal)(void *ctx);  /* tell the peer: event flag + interrupt, or doorbell */
 	/*
 	 * Once, from inside the call that met the fault; may be NULL. Must not destroy the
 	 * channel.
 	 */
 	void (*fault)(void *ctx, const char *why);
 	void *ctx;
-	const char *name;		/* for log lines, copied: "partition 2 scsi0.1" */
+	const char *name; /* for log lines, copied: "partition 2 scsi0.1" */
 };
 
 /* Errors: -EINVAL, -EPROTO (indices in the control pages are not legal), -ENOMEM. */
@@ -52,6 +52,7 @@ void vmbus_chan_destroy(struct vmbus_chan *c);
 
 struct loop *vmbus_chan_loop(const struct vmbus_chan *c);
 const char *vmbus_chan_name(const struct vmbus_chan *c);
+void *vmbus_chan_ctx(const struct vmbus_chan *c); /* the config's */
 
 /* 1: *@pkt is the next packet; 0: empty; -EPROTO: faulted. */
 int vmbus_chan_recv(struct vmbus_chan *c, struct vmpkt *pkt);
@@ -111,11 +112,11 @@ bool vmbus_chan_faulted(const struct vmbus_chan *c);
 
 struct vmbus_chan_stats {
 	uint64_t packets_in, packets_out;
-	uint64_t publications;	     /* index stores that made data visible */
-	uint64_t signals_sent;	     /* signal() calls */
-	uint64_t signals_suppressed; /* publications that needed none */
+	uint64_t publications;			       /* index stores that made data visible */
+	uint64_t signals_sent;			       /* signal() calls */
+	uint64_t signals_suppressed;		       /* publications that needed none */
 	uint32_t in_size, in_used, out_size, out_used; /* bytes of the data areas */
-	const char *fault;	     /* NULL or the reason */
+	const char *fault;			       /* NULL or the reason */
 };
 /* Any thread (values may be a little old). */
 void vmbus_chan_stats(const struct vmbus_chan *c, struct vmbus_chan_stats *out);
