@@ -12,9 +12,9 @@
 
 #include "vsp/storvsp/blk/blk.h"
 
-#define SCSI_CDB_LEN	16
-#define SCSI_SENSE_LEN	18
-#define SCSI_MAX_LUNS	64
+#define SCSI_CDB_LEN   16
+#define SCSI_SENSE_LEN 18
+#define SCSI_MAX_LUNS  64
 
 enum scsi_status {
 	SCSI_GOOD = 0x00,
@@ -26,50 +26,87 @@ enum scsi_status {
 	SCSI_TASK_ABORTED = 0x40,
 };
 
-/* One command. Owned by the caller; untouched by it between execute and done. */
+/*
+ * Progress of a command that works through a range piece by piece (UNMAP, WRITE SAME):
+ * no guest can make one backend operation, or one turn of the loop, arbitrarily long.
+ */
+struct scsi_walk {
+	uint64_t pos, end;    /* bytes of the extent in work */
+	uint32_t next, count; /* extents of the private list in scratch */
+	uint32_t scratch_len, pattern_len;
+	void *pattern;	      /* NULL until something has to be written */
+	uint8_t want, cannot; /* enum blk_op; bit per enum blk_op that the backend lacks */
+	bool aborted;
+};
+
+/*
+ * One command. Owned by the caller; untouched by it between execute and done. Only the
+ * "in" fields have to be set, the rest may hold anything.
+ */
 struct scsi_task {
 	/* in */
-	uint8_t cdb[SCSI_CDB_LEN];    /* private copy */
-	uint8_t cdb_len;	      /* as the initiator said, 0..255; only a hint */
-	uint8_t data_dir;	      /* SCSI_DIR_*, the initiator's claim: a cross-check */
+	uint8_t cdb[SCSI_CDB_LEN]; /* private copy */
+	uint8_t cdb_len;	   /* as the initiator said, 0..255 */
+	uint8_t data_dir;	   /* SCSI_DIR_*, the initiator's claim: a cross-check */
 	uint16_t niov;
-	const struct iovec *iov;      /* the initiator's buffer */
-	uint32_t data_len;	      /* bytes of it */
-	struct blk_queue *queue;      /* the LUN's queue on this loop, see scsi_lun_queue() */
+	const struct iovec *iov;	   /* the initiator's buffer */
+	uint32_t data_len;		   /* bytes of it that may be used */
+	struct blk_queue *queue;	   /* to scsi_lun_dev() on this loop; absent LUN: NULL */
 	void (*done)(struct scsi_task *t); /* only when scsi_execute() returned false */
 	/* out */
-	uint8_t status;		      /* enum scsi_status */
-	uint8_t sense_len;	      /* 0 or SCSI_SENSE_LEN */
+	uint8_t status;	   /* enum scsi_status */
+	uint8_t sense_len; /* 0 or SCSI_SENSE_LEN */
 	uint8_t sense[SCSI_SENSE_LEN + 2];
-	uint32_t transferred;	      /* bytes moved; 0 when it failed */
+	uint32_t transferred; /* bytes moved; 0 when it failed */
 	/* the target's, while it runs */
-	struct scsi_lun *lun;
+	struct scsi_lun *lun; /* NULL: absent */
+	struct scsi_nexus *nexus;
 	struct blk_req blk;
 	struct iovec slice_iov[2];
-	void *scratch;		      /* bounce for parameter data and patterns, NULL mostly */
-	uint64_t state[6];
+	void *scratch; /* cut iovec or extent list, NULL mostly */
+	struct scsi_walk walk;
 };
 
 enum { SCSI_DIR_OUT = 0, SCSI_DIR_IN = 1, SCSI_DIR_NONE = 2 };
 
 struct scsi_lun;    /* one logical unit: a disk */
 struct scsi_target; /* one controller's LUN table, as one initiator nexus sees it */
+struct scsi_nexus;  /* what one target's initiator and one LUN have between them */
 
 struct scsi_lun_config {
-	struct blk_dev *dev;	/* stays the caller's; outlives the LUN */
-	const char *serial;	/* NULL: from the device's id. Printable, at most 32 characters */
-	uint8_t id[16];		/* disk id, bytes as stored (VPD 83); all zero: from the device */
-	uint32_t max_transfer;	/* bytes per command that the transport carries; for VPD B0 */
+	struct blk_dev *dev;   /* stays the caller's; outlives the LUN */
+	const char *serial;    /* NULL: from the device's id. Printable, at most 32 characters */
+	uint8_t id[16];	       /* disk id, bytes as stored (VPD 83); all zero: from the device */
+	uint32_t max_transfer; /* bytes per command that the transport carries; 0 = 256 KiB */
 };
 
-/* Errors: -EINVAL, -ENOMEM. */
+/* Errors: -EINVAL (serial, or a block size that is not 512..4096), -ENOMEM. */
 int scsi_lun_create(struct scsi_lun **out, const struct scsi_lun_config *cfg);
-void scsi_lun_destroy(struct scsi_lun *l); /* no task runs on it */
+/* No task runs on it and every target that has it is destroyed. */
+void scsi_lun_destroy(struct scsi_lun *l);
 struct blk_dev *scsi_lun_dev(struct scsi_lun *l);
+
+/* Unit attentions, most urgent first (spec: scsi-target, section 14). */
+enum scsi_ua {
+	SCSI_UA_MEDIUM_CHANGED,		 /* 28/00 */
+	SCSI_UA_POWER_ON,		 /* 29/00 */
+	SCSI_UA_BUS_DEVICE_RESET,	 /* 29/03 */
+	SCSI_UA_RESERVATIONS_PREEMPTED,	 /* 2A/03 */
+	SCSI_UA_RESERVATIONS_RELEASED,	 /* 2A/04 */
+	SCSI_UA_REGISTRATIONS_PREEMPTED, /* 2A/05 */
+	SCSI_UA_CAPACITY_CHANGED,	 /* 2A/09 */
+	SCSI_UA_MODE_CHANGED,		 /* 2A/01 */
+	SCSI_UA_COMMANDS_CLEARED,	 /* 2F/00 */
+	SCSI_UA_LUNS_CHANGED,		 /* 3F/0E */
+};
+
+/* Every initiator of @l hears of it once, with its next command. Any thread. */
+void scsi_lun_unit_attention(struct scsi_lun *l, enum scsi_ua ua);
 
 /* ---- the table of a controller --------------------------------------------- */
 
 int scsi_target_create(struct scsi_target **out);
+/* No task runs on it. Its LUNs stay. */
 void scsi_target_destroy(struct scsi_target *t);
 /* -EEXIST, -EINVAL (number >= SCSI_MAX_LUNS). The LUN stays the caller's. Main loop only. */
 int scsi_target_attach(struct scsi_target *t, uint8_t number, struct scsi_lun *l);
@@ -85,6 +122,13 @@ struct scsi_lun *scsi_target_lun(const struct scsi_target *t, uint8_t number); /
  * CONDITION, no sense).
  */
 bool scsi_execute(struct scsi_target *target, uint8_t number, struct scsi_task *task, bool *absent);
+
+/*
+ * Asks a task that works piece by piece to stop after the piece in flight; it then ends
+ * with ABORTED COMMAND. Other tasks end as they would have. Call on the task's loop,
+ * between scsi_execute() and done.
+ */
+void scsi_task_abort(struct scsi_task *task);
 
 /* INQUIRY / REPORT LUNS sent to a (path, target) other than 0/0: nothing is there. */
 bool scsi_execute_nowhere(struct scsi_task *task, bool *absent);

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: MIT */
+/* The logical unit: what it is made from, its unit attentions, memory and counters. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/param.h>
+
+#include "vsp/storvsp/scsi/scsi_int.h"
+
+#define BLOCK_MIN	     512u
+#define BLOCK_MAX	     4096u
+#define PHYSICAL_MAX	     65536u
+#define DEFAULT_MAX_TRANSFER (256u << 10)
+#define MIN_MAX_TRANSFER     (4u << 20) /* what VPD B0 promises at least */
+#define BYTE1_DPO_FUA	     0x18
+#define SCRATCH_ALIGN	     4096u /* so that patterns need no bounce under O_DIRECT */
+
+static bool is_power_of_two(uint32_t v)
+{
+	return v && !(v & (v - 1));
+}
+
+static uint8_t log2_of(uint32_t power)
+{
+	return (uint8_t)__builtin_ctz(power);
+}
+
+static int take_serial(struct scsi_lun *l, const char *serial)
+{
+	size_t n;
+
+	if (!serial) {
+		for (int i = 0; i < 16; i++)
+			snprintf(l->serial + 2 * i, 3, "%02x", l->id[i]);
+		return 0;
+	}
+	n = strlen(serial);
+	if (!n || n >= sizeof(l->serial))
+		return -EINVAL;
+	for (size_t i = 0; i < n; i++)
+		if (serial[i] < 0x20 || serial[i] > 0x7e)
+			return -EINVAL;
+	memcpy(l->serial, serial, n);
+	return 0;
+}
+
+static void take_geometry(struct scsi_lun *l, const struct blk_info *info, uint32_t max_transfer)
+{
+	uint32_t physical = info->physical_block;
+	uint32_t block = info->block_size;
+
+	l->shift = log2_of(block);
+	l->blocks = info->size >> l->shift;
+	if (!is_power_of_two(physical) || physical < block)
+		physical = block;
+	l->physical_exp = log2_of(MIN(physical, PHYSICAL_MAX)) - l->shift;
+	l->max_transfer = max_transfer ? max_transfer : DEFAULT_MAX_TRANSFER;
+	l->max_blocks = MAX(l->max_transfer, MIN_MAX_TRANSFER) >> l->shift;
+	l->thin = info->discard_granularity != 0;
+	l->discard_granularity = roundup((uint64_t)info->discard_granularity, block);
+}
+
+int scsi_lun_create(struct scsi_lun **out, const struct scsi_lun_config *cfg)
+{
+	static const uint8_t no_id[16];
+	struct blk_info info;
+	struct scsi_lun *l;
+	int err;
+
+	blk_dev_info(cfg->dev, &info);
+	if (!is_power_of_two(info.block_size) || info.block_size < BLOCK_MIN ||
+	    info.block_size > BLOCK_MAX)
+		return -EINVAL;
+	if (posix_memalign((void **)&l, CACHE_LINE, sizeof(*l)))
+		return -ENOMEM;
+	memset(l, 0, sizeof(*l));
+	l->dev = cfg->dev;
+	memcpy(l->id, memcmp(cfg->id, no_id, sizeof(no_id)) ? cfg->id : info.id, sizeof(l->id));
+	err = take_serial(l, cfg->serial);
+	if (err)
+		goto free_lun;
+	take_geometry(l, &info, cfg->max_transfer);
+	l->readonly = info.readonly;
+	l->write_cache = info.volatile_cache;
+	l->reject_dpofua = info.fua ? 0 : BYTE1_DPO_FUA;
+	err = -pthread_mutex_init(&l->lock, NULL);
+	if (err)
+		goto free_lun;
+	*out = l;
+	return 0;
+
+free_lun:
+	free(l);
+	return err;
+}
+
+void scsi_lun_destroy(struct scsi_lun *l)
+{
+	pthread_mutex_destroy(&l->lock);
+	free(l);
+}
+
+struct blk_dev *scsi_lun_dev(struct scsi_lun *l)
+{
+	return l->dev;
+}
+
+/* ---- unit attentions --------------------------------------------------------------- */
+
+static const uint32_t attention_sense[] = {
+	[SCSI_UA_MEDIUM_CHANGED] = SENSE_MEDIUM_CHANGED,
+	[SCSI_UA_POWER_ON] = SENSE_POWER_ON,
+	[SCSI_UA_BUS_DEVICE_RESET] = SENSE_BUS_DEVICE_RESET,
+	[SCSI_UA_RESERVATIONS_PREEMPTED] = SENSE_RESERVATIONS_PREEMPTED,
+	[SCSI_UA_RESERVATIONS_RELEASED] = SENSE_RESERVATIONS_RELEASED,
+	[SCSI_UA_REGISTRATIONS_PREEMPTED] = SENSE_REGISTRATIONS_PREEMPTED,
+	[SCSI_UA_CAPACITY_CHANGED] = SENSE_CAPACITY_CHANGED,
+	[SCSI_UA_MODE_CHANGED] = SENSE_MODE_CHANGED,
+	[SCSI_UA_COMMANDS_CLEARED] = SENSE_COMMANDS_CLEARED,
+	[SCSI_UA_LUNS_CHANGED] = SENSE_LUNS_CHANGED,
+};
+
+void scsi_lun_unit_attention(struct scsi_lun *l, enum scsi_ua ua)
+{
+	pthread_mutex_lock(&l->lock);
+	/*
+	 * Release U1 pairs with U2 in scsi_nexus_take_attention(): who reports the change
+	 * also sees what changed.
+	 */
+	for (struct scsi_nexus *n = l->nexuses; n; n = n->next)
+		__atomic_fetch_or(&n->attentions, 1u << ua, __ATOMIC_RELEASE);
+	pthread_mutex_unlock(&l->lock);
+}
+
+uint32_t scsi_nexus_take_attention(struct scsi_nexus *n)
+{
+	uint32_t pending, bit;
+
+	while ((pending = load_relaxed(&n->attentions)) != 0) {
+		bit = pending & -pending;
+		/* U2: acquire pairs with U1. Of two loops that saw the bit, one clears it. */
+		if (__atomic_fetch_and(&n->attentions, ~bit, __ATOMIC_ACQUIRE) & bit)
+			return attention_sense[__builtin_ctz(bit)];
+	}
+	return 0;
+}
+
+/* ---- memory ------------------------------------------------------------------------- */
+
+void *scsi_scratch_get(struct scsi_lun *l, uint32_t len)
+{
+	uint32_t used;
+	void *p;
+
+	if (len > SCSI_SCRATCH_MAX)
+		return NULL;
+	/* Relaxed: only the sum matters; @len is at most the limit, so it cannot wrap. */
+	used = __atomic_fetch_add(&l->scratch, len, __ATOMIC_RELAXED);
+	if (used > SCSI_SCRATCH_MAX - len || posix_memalign(&p, SCRATCH_ALIGN, len)) {
+		__atomic_fetch_sub(&l->scratch, len, __ATOMIC_RELAXED);
+		return NULL;
+	}
+	return p;
+}
+
+void scsi_scratch_put(struct scsi_lun *l, void *p, uint32_t len)
+{
+	if (!p)
+		return;
+	free(p);
+	__atomic_fetch_sub(&l->scratch, len, __ATOMIC_RELAXED);
+}
+
+/* ---- counters ------------------------------------------------------------------------ */
+
+__thread uint32_t scsi_thread_shard;
+
+uint32_t scsi_thread_number(void)
+{
+	static uint32_t threads;
+	uint32_t n = __atomic_add_fetch(&threads, 1, __ATOMIC_RELAXED); /* just a ticket */
+
+	scsi_thread_shard = MIN(n, SCSI_SHARDS);
+	return scsi_thread_shard;
+}
+
+void scsi_lun_stats(const struct scsi_lun *l, struct scsi_lun_stats *out)
+{
+	*out = (struct scsi_lun_stats){ .last_sense = load_relaxed(&l->last_sense) };
+	for (int i = 0; i < SCSI_SHARDS; i++) {
+		const struct scsi_counts *c = &l->counts[i];
+
+		out->reads += load_relaxed(&c->reads);
+		out->writes += load_relaxed(&c->writes);
+		out->flushes += load_relaxed(&c->flushes);
+		out->others += load_relaxed(&c->others);
+		out->errors += load_relaxed(&c->errors);
+		out->read_bytes += load_relaxed(&c->read_bytes);
+		out->written_bytes += load_relaxed(&c->written_bytes);
+	}
+}

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * READ, WRITE and flush: from the initiator's scatter list straight to the block engine
+ * (spec: scsi-target, sections 6 and 8).
+ */
+#include <errno.h>
+
+#include "base/log.h"
+#include "vsp/storvsp/scsi/scsi_int.h"
+
+/* Lost writes stay lost: relaxed, who needs the answer was told by an earlier completion. */
+static bool flush_failed(const struct scsi_lun *l)
+{
+	return load_relaxed(&l->flush_failed) || blk_dev_flush_failed(l->dev);
+}
+
+/* ---- READ, WRITE ------------------------------------------------------------------- */
+
+static NOINLINE bool transfer_failed(struct scsi_task *t, int err)
+{
+	const struct blk_req *r = &t->blk;
+	uint32_t sense;
+
+	if (err == -EFAULT)
+		log_ratelimited(LOG_WARN, "disk %s: guest memory vanished under a transfer",
+				t->lun->serial);
+	if (r->op == BLK_WRITE) {
+		/* A failed FUA write may have taken the page cache's error with it. */
+		bool lost = (r->flags & BLK_REQ_FUA) && flush_failed(t->lun);
+
+		return scsi_fail(t, lost ? SENSE_TARGET_FAILURE : scsi_sense_of_write(err));
+	}
+	sense = scsi_sense_of_read(err);
+	if (sense == SENSE_READ_ERROR) /* somewhere from here on: no earlier block is bad */
+		return scsi_fail_at(t, sense, r->offset >> t->lun->shift);
+	return scsi_fail(t, sense);
+}
+
+/* @t->transferred was set when the transfer started. */
+static bool transfer_end(struct scsi_task *t, int res)
+{
+	struct scsi_lun *l = t->lun;
+	uint32_t shard = scsi_shard();
+	struct scsi_counts *n = &l->counts[shard - 1];
+
+	if (unlikely(t->scratch)) {
+		scsi_scratch_put(l, t->scratch, t->walk.scratch_len);
+		t->scratch = NULL;
+	}
+	if (unlikely(res))
+		return transfer_failed(t, res);
+	if (t->blk.op == BLK_READ) {
+		scsi_count(&n->reads, 1, shard);
+		scsi_count(&n->read_bytes, t->transferred, shard);
+	} else {
+		scsi_count(&n->writes, 1, shard);
+		scsi_count(&n->written_bytes, t->transferred, shard);
+	}
+	t->status = SCSI_GOOD;
+	t->sense_len = 0;
+	return true;
+}
+
+static void transfer_done(struct blk_req *r, int res)
+{
+	struct scsi_task *t = container_of(r, struct scsi_task, blk);
+
+	transfer_end(t, res);
+	t->done(t);
+}
+
+/* How many entries of the initiator's buffer the first @len bytes touch; 0: it is shorter. */
+static int entries_for(const struct scsi_task *t, uint64_t len)
+{
+	for (int i = 0; i < t->niov; i++) {
+		if (len <= t->iov[i].iov_len)
+			return i + 1;
+		len -= t->iov[i].iov_len;
+	}
+	return 0;
+}
+
+/* The buffer is larger than the transfer: engines must see no more than the transfer. */
+static NOINLINE int cut_buffer(struct scsi_task *t, uint64_t len)
+{
+	int n = entries_for(t, len);
+	struct iovec *iov = t->slice_iov;
+
+	if (!n)
+		return -EINVAL;
+	if (n > (int)ARRAY_SIZE(t->slice_iov)) {
+		t->walk.scratch_len = (uint32_t)n * sizeof(*iov);
+		iov = t->scratch = scsi_scratch_get(t->lun, t->walk.scratch_len);
+		if (!iov)
+			return -ENOMEM;
+	}
+	t->blk.iov = iov;
+	n = iov_slice(iov, n, t->iov, t->niov, 0, len);
+	t->blk.niov = (uint16_t)n;
+	return n < 0 ? n : 0;
+}
+
+static bool fits_exactly(const struct scsi_task *t, uint64_t len)
+{
+	return likely(t->niov == 1) ? t->iov[0].iov_len == len : iov_length(t->iov, t->niov) == len;
+}
+
+ALWAYS_INLINE bool transfer(struct scsi_task *t, const struct scsi_cmd *c, uint8_t op)
+{
+	uint64_t len = (uint64_t)c->count << t->lun->shift;
+	struct blk_req *r = &t->blk;
+	int res;
+
+	if (unlikely(!len))
+		return scsi_good(t, 0);
+	r->op = op;
+	r->flags = c->fua && op == BLK_WRITE ? BLK_REQ_FUA : 0;
+	r->niov = t->niov;
+	r->iov = t->iov;
+	r->offset = c->lba << t->lun->shift;
+	r->len = len;
+	r->done = transfer_done;
+	r->start_ns = 0;
+	t->scratch = NULL;
+	t->transferred = (uint32_t)len;
+	if (unlikely(!fits_exactly(t, len))) {
+		res = cut_buffer(t, len);
+		if (res)
+			return res == -ENOMEM ? scsi_task_set_full(t)
+					      : scsi_fail(t, SENSE_CDB_FIELD);
+	}
+	res = blk_submit(t->queue, r);
+	return res == -EINPROGRESS ? false : transfer_end(t, res);
+}
+
+bool scsi_read(struct scsi_task *t, const struct scsi_cmd *c)
+{
+	return transfer(t, c, BLK_READ);
+}
+
+bool scsi_write(struct scsi_task *t, const struct scsi_cmd *c)
+{
+	if (unlikely(c->fua) && flush_failed(t->lun))
+		return scsi_fail(t, SENSE_TARGET_FAILURE);
+	return transfer(t, c, BLK_WRITE);
+}
+
+/* ---- flush ----------------------------------------------------------------------------- */
+
+static bool flush_end(struct scsi_task *t, int res)
+{
+	struct scsi_lun *l = t->lun;
+	uint32_t shard = scsi_shard();
+
+	if (!res) {
+		scsi_count(&l->counts[shard - 1].flushes, 1, shard);
+		t->status = SCSI_GOOD;
+		t->sense_len = 0;
+		t->transferred = 0;
+		return true;
+	}
+	if (res != -ECANCELED) { /* cancelled: nothing was tried, so nothing was lost */
+		if (!__atomic_exchange_n(&l->flush_failed, 1, __ATOMIC_RELAXED))
+			log_error("disk %s: flush failed (%s); writes may be lost, refusing all "
+				  "further "
+				  "flushes until the disk is reopened",
+				  l->serial, strerror(-res));
+	}
+	return scsi_fail(t, scsi_sense_of_flush(res));
+}
+
+static void flush_done(struct blk_req *r, int res)
+{
+	struct scsi_task *t = container_of(r, struct scsi_task, blk);
+
+	flush_end(t, res);
+	t->done(t);
+}
+
+bool scsi_flush(struct scsi_task *t)
+{
+	struct blk_req *r = &t->blk;
+	int res;
+
+	if (t->lun->readonly)
+		return scsi_good(t, 0);
+	if (flush_failed(t->lun))
+		return scsi_fail(t, SENSE_TARGET_FAILURE);
+	*r = (struct blk_req){ .op = BLK_FLUSH, .done = flush_done };
+	res = blk_submit(t->queue, r);
+	return res == -EINPROGRESS ? false : flush_end(t, res);
+}
+
+/* The whole cache whatever the range, and never before it is done whatever IMMED says. */
+bool scsi_sync_cache(struct scsi_task *t, const struct scsi_cmd *c)
+{
+	(void)c;
+	return scsi_flush(t);
+}

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A controller's LUN table, and the checks that every command passes before its handler
+ * runs, in the order of spec: scsi-target, section 1.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "vsp/storvsp/scsi/scsi_int.h"
+
+#define BYTE1_FUA	    0x08
+#define BYTE1_ACTION	    0x1f
+#define CONTROL_UNSUPPORTED 0x05 /* NACA and LINK */
+
+/* ---- the table -------------------------------------------------------------------- */
+
+int scsi_target_create(struct scsi_target **out)
+{
+	struct scsi_target *t = calloc(1, sizeof(*t));
+
+	if (!t)
+		return -ENOMEM;
+	for (int i = 0; i < SCSI_MAX_LUNS; i++)
+		t->nexus[i].target = t;
+	*out = t;
+	return 0;
+}
+
+static void forget_nexus(struct scsi_nexus *n)
+{
+	struct scsi_nexus **p;
+
+	pthread_mutex_lock(&n->lun->lock);
+	for (p = &n->lun->nexuses; *p != n; p = &(*p)->next)
+		;
+	*p = n->next;
+	pthread_mutex_unlock(&n->lun->lock);
+}
+
+void scsi_target_destroy(struct scsi_target *t)
+{
+	for (int i = 0; i < SCSI_MAX_LUNS; i++)
+		if (t->nexus[i].lun)
+			forget_nexus(&t->nexus[i]);
+	free(t);
+}
+
+int scsi_target_attach(struct scsi_target *t, uint8_t number, struct scsi_lun *l)
+{
+	struct scsi_nexus *n;
+
+	if (number >= SCSI_MAX_LUNS)
+		return -EINVAL;
+	n = &t->nexus[number];
+	if (load_relaxed(&n->lun)) /* only the main loop writes it, and that is us */
+		return -EEXIST;
+	pthread_mutex_lock(&l->lock);
+	n->next = l->nexuses;
+	l->nexuses = n;
+	pthread_mutex_unlock(&l->lock);
+	store_release(&n->lun, l); /* N1, pairs with N2 in find_nexus() */
+	return 0;
+}
+
+/* NULL when no LUN is there. */
+static struct scsi_nexus *find_nexus(struct scsi_target *t, uint8_t number)
+{
+	struct scsi_nexus *n;
+
+	if (unlikely(number >= SCSI_MAX_LUNS))
+		return NULL;
+	/* The mask keeps a mispredicted branch from reading past the table. */
+	n = &t->nexus[number & (SCSI_MAX_LUNS - 1)];
+	return likely(load_acquire(&n->lun)) ? n : NULL; /* N2 */
+}
+
+struct scsi_lun *scsi_target_lun(const struct scsi_target *t, uint8_t number)
+{
+	return number < SCSI_MAX_LUNS ? load_acquire(&t->nexus[number].lun) : NULL; /* N2 */
+}
+
+/* ---- decoding ---------------------------------------------------------------------- */
+
+ALWAYS_INLINE void decode(struct scsi_cmd *c, const uint8_t *cdb, const struct scsi_op *op)
+{
+	c->lba = 0;
+	c->fua = (op->flags & OP_DPOFUA) && (cdb[1] & BYTE1_FUA);
+	switch ((enum scsi_layout)op->layout) {
+	case CDB_RW10:
+		c->lba = be32_at(cdb + 2);
+		c->count = be16_at(cdb + 7);
+		break;
+	case CDB_RW16:
+		c->lba = be64_at(cdb + 2);
+		c->count = be32_at(cdb + 10);
+		break;
+	case CDB_RW12:
+		c->lba = be32_at(cdb + 2);
+		c->count = be32_at(cdb + 6);
+		break;
+	case CDB_RW6:
+		c->lba = be32_at(cdb) & 0x1fffff;
+		c->count = cdb[4] ? cdb[4] : 256;
+		break;
+	case CDB_LEN8_AT4:
+		c->count = cdb[4];
+		break;
+	case CDB_LEN16_AT3:
+		c->count = be16_at(cdb + 3);
+		break;
+	case CDB_LEN16_AT7:
+		c->count = be16_at(cdb + 7);
+		break;
+	case CDB_LEN32_AT6:
+		c->count = be32_at(cdb + 6);
+		break;
+	case CDB_LEN32_AT10:
+		c->count = be32_at(cdb + 10);
+		break;
+	case CDB_NONE:
+		c->count = 0;
+		break;
+	}
+}
+
+/* The row for a CDB, or NULL and a sense code. */
+ALWAYS_INLINE const struct scsi_op *find_op(const struct scsi_task *t, uint32_t *sense)
+{
+	const struct scsi_op *op = &scsi_ops[t->cdb[0]];
+
+	*sense = SENSE_OPCODE;
+	if (unlikely(!op->name))
+		return NULL;
+	if (likely(!op->n_actions))
+		return op;
+	*sense = SENSE_CDB_FIELD;
+	for (int i = 0; i < op->n_actions; i++)
+		if (op->actions[i].action == (t->cdb[1] & BYTE1_ACTION))
+			return &op->actions[i];
+	return NULL;
+}
+
+/* ---- checks --------------------------------------------------------------------------- */
+
+/* Fields that mean the same in every CDB. @reject: bits of byte 1 that must be 0. */
+ALWAYS_INLINE bool fields_ok(const struct scsi_task *t, const struct scsi_op *op, uint8_t reject)
+{
+	if (unlikely(t->cdb_len < op->len || t->cdb_len > SCSI_CDB_LEN))
+		return false;
+	if (unlikely((t->cdb[1] & reject) || (t->cdb[op->len - 1] & CONTROL_UNSUPPORTED)))
+		return false;
+	if (unlikely(t->data_len && (((op->flags & OP_IN) && t->data_dir == SCSI_DIR_OUT) ||
+				     ((op->flags & OP_OUT) && t->data_dir == SCSI_DIR_IN))))
+		return false;
+	return true;
+}
+
+/* Capacity, protection and lengths: sense code or 0. */
+ALWAYS_INLINE uint32_t check_medium(const struct scsi_task *t, const struct scsi_op *op,
+				    const struct scsi_cmd *c)
+{
+	const struct scsi_lun *l = t->lun;
+	uint16_t flags = op->flags;
+
+	if (unlikely((flags & OP_MEDIUM) && !l->blocks))
+		return SENSE_NO_MEDIUM;
+	/* By subtraction from a known-good bound: lba + count may wrap. */
+	if ((flags & OP_RANGE) && unlikely(c->lba > l->blocks || c->count > l->blocks - c->lba))
+		return SENSE_LBA_RANGE;
+	if (unlikely((flags & OP_WRITES) && l->readonly))
+		return SENSE_WRITE_PROTECTED;
+	if ((flags & OP_BLOCKS) &&
+	    unlikely(c->count > l->max_blocks || t->data_len < (uint64_t)c->count << l->shift))
+		return SENSE_CDB_FIELD;
+	if (unlikely((flags & OP_LIST) && t->data_len < c->count))
+		return SENSE_LIST_LENGTH;
+	return 0;
+}
+
+/* ---- dispatch -------------------------------------------------------------------------- */
+
+/* INQUIRY and REPORT LUNS are answered anywhere; @t->nexus is NULL outside path 0, target 0. */
+static bool execute_absent(struct scsi_task *t, bool lun0, bool *absent)
+{
+	const struct scsi_op *op;
+	struct scsi_cmd c;
+	uint32_t sense;
+
+	t->lun = NULL;
+	op = find_op(t, &sense);
+	if (!op || !(op->flags & OP_ANY_LUN)) {
+		*absent = true;
+		t->status = SCSI_CHECK_CONDITION;
+		t->sense_len = 0;
+		t->transferred = 0;
+		return true;
+	}
+	if (!fields_ok(t, op, op->reject))
+		return scsi_fail(t, SENSE_CDB_FIELD);
+	decode(&c, t->cdb, op);
+	return op->run == scsi_inquiry ? scsi_inquiry_absent(t, &c, lun0) : op->run(t, &c);
+}
+
+bool scsi_execute_nowhere(struct scsi_task *task, bool *absent)
+{
+	*absent = false;
+	task->nexus = NULL;
+	return execute_absent(task, true, absent);
+}
+
+bool scsi_execute(struct scsi_target *target, uint8_t number, struct scsi_task *t, bool *absent)
+{
+	struct scsi_nexus *n = find_nexus(target, number);
+	const struct scsi_op *op;
+	struct scsi_cmd c;
+	uint32_t sense;
+
+	*absent = false;
+	if (unlikely(!n)) {
+		t->nexus = &target->nexus[0]; /* only the way to the table */
+		return execute_absent(t, number == 0, absent);
+	}
+	t->nexus = n;
+	t->lun = n->lun;
+	op = find_op(t, &sense);
+	if (unlikely(!op))
+		return scsi_fail(t, sense);
+	if (unlikely((op->flags & OP_THIN) && !t->lun->thin))
+		return scsi_fail(t, SENSE_OPCODE);
+	if (unlikely(load_relaxed(&n->attentions)) && !(op->flags & OP_QUIET) &&
+	    (sense = scsi_nexus_take_attention(n)) != 0)
+		return scsi_fail(t, sense);
+	if (unlikely(!fields_ok(
+		    t, op, op->reject | ((op->flags & OP_DPOFUA) ? t->lun->reject_dpofua : 0))))
+		return scsi_fail(t, SENSE_CDB_FIELD);
+	decode(&c, t->cdb, op);
+	sense = op->check ? op->check(t, &c) : 0;
+	if (likely(!sense))
+		sense = check_medium(t, op, &c);
+	if (unlikely(sense))
+		return scsi_fail(t, sense);
+	return op->run(t, &c);
+}
