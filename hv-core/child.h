@@ -17,10 +17,10 @@
 struct hv_child;
 
 struct hv_child_config {
-	const char *name;      /* shown by the root; NULL = program name */
-	uint64_t memory;       /* bytes of guest memory; 0 = 32 MiB */
-	uint32_t nr_vps;       /* 0 = 1 */
-	uint32_t timeout_ms;   /* for each answer of the root; 0 = 10 s */
+	const char *name;    /* shown by the root; NULL = program name */
+	uint64_t memory;     /* bytes of guest memory; 0 = 32 MiB */
+	uint32_t nr_vps;     /* 0 = 1 */
+	uint32_t timeout_ms; /* for each answer of the root; 0 = 10 s */
 };
 
 /*
@@ -46,7 +46,7 @@ int hv_child_hangup_fd(struct hv_child *c);
 
 /* ---- memory ----------------------------------------------------------------- */
 
-void *hv_child_ptr(struct hv_child *c, uint64_t gpa);	     /* NULL outside RAM */
+void *hv_child_ptr(struct hv_child *c, uint64_t gpa);		     /* NULL outside RAM */
 bool hv_child_gpa(struct hv_child *c, const void *p, uint64_t *gpa); /* false outside RAM */
 uint64_t hv_child_memory(const struct hv_child *c);
 
@@ -61,7 +61,8 @@ void hv_child_unmap_wrapped(void *ctrl, size_t maplen);
 
 /* ---- hypercalls ------------------------------------------------------------------ */
 
-/* HvPostMessage. Retries are the caller's. -ECONNRESET style failures give HV_STATUS_INVALID_PARTITION_STATE. */
+/* HvPostMessage. Retries are the caller's. -ECONNRESET style failures give
+ * HV_STATUS_INVALID_PARTITION_STATE. */
 enum hv_status hv_child_post_message(struct hv_child *c, uint32_t connection_id, uint32_t type,
 				     const void *payload, uint32_t len);
 
@@ -76,7 +77,8 @@ void hv_child_forget_connection(struct hv_child *c, uint32_t connection_id);
 
 /* ---- interrupts ---------------------------------------------------------------------- */
 
-int hv_child_irq_fd(struct hv_child *c, uint32_t vp); /* eventfd: readable when the VP has an interrupt */
+int hv_child_irq_fd(struct hv_child *c,
+		    uint32_t vp); /* eventfd: readable when the VP has an interrupt */
 
 /*
  * Sleeps until VP @vp is interrupted. 1 interrupted, 0 time out, -ECONNRESET root gone.
@@ -91,7 +93,8 @@ int hv_child_vp_wait(struct hv_child *c, uint32_t vp, uint64_t timeout_ns);
  */
 bool hv_child_take_message(struct hv_child *c, uint32_t vp, struct hv_message *out);
 
-/* Takes and clears event flags of (@vp, SINT 2): calls @fn for each set flag. O(words) when none. */
+/* Takes and clears event flags of (@vp, SINT 2): calls @fn for each set flag. O(words) when none.
+ */
 void hv_child_take_events(struct hv_child *c, uint32_t vp, void (*fn)(void *ctx, uint32_t flag),
 			  void *ctx);
 

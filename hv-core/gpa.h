@@ -54,10 +54,10 @@ int hv_gpa_iov(const struct hv_gpa *g, struct iovec *iov, int max, const uint64_
  * pages twice back to back. The view is [ctrl][data][data].
  */
 struct hv_gpa_view {
-	void *ctrl;	/* 4096 bytes */
-	uint8_t *data;	/* (npages - 1) * 4096 bytes, mapped twice */
-	uint32_t size;	/* bytes of data, mapped once */
-	size_t maplen;	/* hv_gpa_unmap_view()'s */
+	void *ctrl;    /* 4096 bytes */
+	uint8_t *data; /* (npages - 1) * 4096 bytes, mapped twice */
+	uint32_t size; /* bytes of data, mapped once */
+	size_t maplen; /* hv_gpa_unmap_view()'s */
 };
 
 /* Errors: -EFAULT (a page is not RAM), -EINVAL (fewer than 2 pages), -ENOMEM. */

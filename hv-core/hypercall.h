@@ -16,4 +16,13 @@
  */
 uint64_t hv_hypercall(struct hv_partition *p, uint64_t control, uint64_t in, uint64_t out);
 
+/*
+ * The same for backends whose guests pass the input of a slow call by value: @block
+ * (@len bytes, private memory) instead of a GPA. When a signal succeeds, its doorbell is
+ * not rung but returned in *@fd (see hv_port_signal_event()); -1 for everything else.
+ * Call on: the partition's loop.
+ */
+uint64_t hv_hypercall_by_value(struct hv_partition *p, uint64_t control, uint64_t in,
+			       const void *block, uint32_t len, int *fd);
+
 #endif

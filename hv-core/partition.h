@@ -18,14 +18,14 @@ struct hv_partition;
 #define HV_MAX_VPS 64
 
 struct hv_partition_config {
-	const char *name;      /* for people; copied, at most 31 bytes are kept */
-	uint32_t nr_vps;       /* 1..HV_MAX_VPS */
-	struct hv_gpa *gpa;    /* reference taken over on success */
-	uint32_t max_ports;    /* quota of ports; 0 = 2100 */
+	const char *name;   /* for people; copied, at most 31 bytes are kept */
+	uint32_t nr_vps;    /* 1..HV_MAX_VPS */
+	struct hv_gpa *gpa; /* reference taken over on success */
+	uint32_t max_ports; /* quota of ports; 0 = 2100 */
 };
 
 /*
- * What the backend does for the core (hv-core/backend.h has the other direction).
+ * What the backend does for the core.
  *   raise    interrupt VP @vp because of SINT @sint; thread-safe, never blocks
  *   stop     no VP runs, no hypercall and no interrupt after it returns
  */
@@ -56,7 +56,8 @@ struct loop *hv_partition_loop(struct hv_partition *p);
 
 struct hv_partition_stats {
 	uint64_t messages_in, messages_out, message_retries, events_raised, events_coalesced;
-	uint64_t hypercalls_refused;
+	uint64_t messages_dropped;   /* well-formed, but of a type nobody listens for */
+	uint64_t hypercalls_refused; /* back-pressure (INSUFFICIENT_BUFFERS) not included */
 	uint32_t ports;
 };
 void hv_partition_stats(const struct hv_partition *p, struct hv_partition_stats *out);

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The region table: guest addresses to host pointers, page lists to scatter lists.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/atomic.h"
+#include "hv-core/gpa_priv.h"
+
+int hv_gpa_create(struct hv_gpa **out)
+{
+	struct hv_gpa *g = calloc(1, sizeof(*g));
+
+	if (!g)
+		return -ENOMEM;
+	g->refs = 1;
+	*out = g;
+	return 0;
+}
+
+void hv_gpa_get(struct hv_gpa *g)
+{
+	__atomic_fetch_add(&g->refs, 1, __ATOMIC_RELAXED);
+}
+
+void hv_gpa_put(struct hv_gpa *g)
+{
+	/* G1 pairs with itself: every holder's accesses come before the unmapping. */
+	if (!g || __atomic_sub_fetch(&g->refs, 1, __ATOMIC_ACQ_REL))
+		return;
+	for (uint32_t i = 0; i < g->nr; i++) {
+		munmap(g->region[i].host, g->region[i].len);
+		close(g->region[i].fd);
+	}
+	free(g);
+}
+
+static int region_check(const struct hv_gpa *g, const struct hv_gpa_region *r)
+{
+	uint64_t last, file_end;
+	struct stat st;
+	int seals;
+
+	if (!r->len || (r->gpa | r->len | r->offset) % HV_PAGE_SIZE)
+		return -EINVAL;
+	if (__builtin_add_overflow(r->gpa, r->len - 1, &last) ||
+	    __builtin_add_overflow(r->offset, r->len, &file_end))
+		return -EINVAL;
+	for (uint32_t i = 0; i < g->nr; i++) {
+		const struct hv_gpa_region *o = &g->region[i];
+
+		if (r->gpa <= o->gpa + (o->len - 1) && o->gpa <= last)
+			return -EEXIST;
+	}
+	if (g->nr == HV_GPA_MAX_REGIONS)
+		return -ENOSPC;
+	seals = fcntl(r->fd, F_GET_SEALS);
+	if (seals < 0 || !(seals & F_SEAL_SHRINK))
+		return -EPERM;
+	if (fstat(r->fd, &st) < 0 || st.st_size < 0 || (uint64_t)st.st_size < file_end)
+		return -EINVAL;
+	return 0;
+}
+
+int hv_gpa_add_ram(struct hv_gpa *g, uint64_t gpa, uint64_t len, int fd, uint64_t offset)
+{
+	struct hv_gpa_region r = { .gpa = gpa, .len = len, .offset = offset, .fd = fd };
+	int err;
+
+	err = region_check(g, &r);
+	if (err)
+		return err;
+	r.fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (r.fd < 0)
+		return -errno;
+	r.host = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, r.fd, (off_t)offset);
+	if (r.host == MAP_FAILED) {
+		err = -errno;
+		close(r.fd);
+		return err;
+	}
+	madvise(r.host, len, MADV_DONTDUMP); /* our core dumps are not the guest's business */
+	g->region[g->nr++] = r;
+	return 0;
+}
+
+uint64_t hv_gpa_ram_bytes(const struct hv_gpa *g)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i < g->nr; i++)
+		sum += g->region[i].len;
+	return sum;
+}
+
+const struct hv_gpa_region *hv_gpa_find(const struct hv_gpa *g, uint64_t gpa, uint64_t len)
+{
+	for (uint32_t i = 0; i < g->nr; i++) {
+		const struct hv_gpa_region *r = &g->region[i];
+		uint64_t off = gpa - r->gpa; /* huge when gpa lies below the region */
+
+		if (off < r->len)
+			return len <= r->len - off ? r : NULL;
+	}
+	return NULL;
+}
+
+void *hv_gpa_ptr(const struct hv_gpa *g, uint64_t gpa, uint64_t len)
+{
+	const struct hv_gpa_region *r = hv_gpa_find(g, gpa, len);
+
+	return r ? r->host + (gpa - r->gpa) : NULL;
+}
+
+/* Host address of page @pfn, or NULL. */
+static uint8_t *page_ptr(const struct hv_gpa *g, uint64_t pfn)
+{
+	if (pfn >> (64 - HV_PAGE_SHIFT))
+		return NULL;
+	return hv_gpa_ptr(g, pfn << HV_PAGE_SHIFT, HV_PAGE_SIZE);
+}
+
+int hv_gpa_iov(const struct hv_gpa *g, struct iovec *iov, int max, const uint64_t *pfn,
+	       uint32_t npfn, uint32_t byte_offset, uint32_t byte_count)
+{
+	uint8_t *end = NULL; /* where the last entry ends */
+	uint32_t left = byte_count;
+	int n = 0;
+
+	if (byte_offset >= HV_PAGE_SIZE ||
+	    (uint64_t)byte_offset + byte_count > (uint64_t)npfn * HV_PAGE_SIZE)
+		return -EINVAL;
+	for (uint32_t i = 0; left; i++, byte_offset = 0) {
+		uint32_t here = HV_PAGE_SIZE - byte_offset;
+		uint8_t *page = page_ptr(g, pfn[i]);
+
+		if (!page)
+			return -EFAULT;
+		if (here > left)
+			here = left;
+		if (n && page + byte_offset == end) {
+			iov[n - 1].iov_len += here;
+		} else if (n == max) {
+			return -ENOSPC;
+		} else {
+			iov[n].iov_base = page + byte_offset;
+			iov[n++].iov_len = here;
+		}
+		end = page + byte_offset + here;
+		left -= here;
+	}
+	return n;
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/* The region table of guest memory. Only for gpa*.c. */
+#ifndef HVBUS_HV_CORE_GPA_PRIV_H
+#define HVBUS_HV_CORE_GPA_PRIV_H
+
+#include "hv-core/gpa.h"
+
+struct hv_gpa_region {
+	uint64_t gpa, len;
+	uint8_t *host;
+	uint64_t offset; /* of the region in @fd */
+	int fd;
+};
+
+struct hv_gpa {
+	uint32_t refs; /* any thread */
+	uint32_t nr;
+	struct hv_gpa_region region[HV_GPA_MAX_REGIONS];
+};
+
+/* The region that holds all of [gpa, gpa + len), or NULL. */
+const struct hv_gpa_region *hv_gpa_find(const struct hv_gpa *g, uint64_t gpa, uint64_t len);
+
+#endif
