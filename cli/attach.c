@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * hvbus attach: become a child partition and export its disk. The NBD server is nbdkit with
+ * our plugin; this command finds both, looks after the socket, and reports how it ended.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+#include "vsc/storvsc.h"
+
+static const char usage[] =
+	"usage: hvbus attach --socket S --disk CTL:LUN --nbd UNIXSOCK\n\n"
+	"Become a child partition of the root at S and export the synthetic disk CTL:LUN on the\n"
+	"Unix socket UNIXSOCK to any NBD client, until SIGINT or SIGTERM or until the root goes\n"
+	"away. Needs nbdkit (Debian package nbdkit).\n";
+
+static const char examples[] =
+	"  hvbus attach --socket /tmp/s --disk 0:0 --nbd /tmp/nbd &\n"
+	"  qemu-img convert -O qcow2 'nbd+unix:///?socket=/tmp/nbd' copy.qcow2\n"
+	"  nbdcopy 'nbd+unix:///?socket=/tmp/nbd' - | sha256sum\n"
+	"  fio --name=t --ioengine=nbd --uri='nbd+unix:///?socket=/tmp/nbd' --rw=randrw "
+	"--size=64M\n"
+	"  nbdkit build/release/nbdkit-hvbus-plugin.so socket=/tmp/s disk=0:0    # the plugin "
+	"alone\n";
+
+struct attach {
+	const char *socket, *nbd, *disk, *queues;
+};
+
+static volatile sig_atomic_t server_pid;
+
+static void set_socket(void *c, const char *v)
+{
+	((struct attach *)c)->socket = v;
+}
+static void set_nbd(void *c, const char *v)
+{
+	((struct attach *)c)->nbd = v;
+}
+
+static void set_disk(void *c, const char *v)
+{
+	unsigned a, b;
+	char tail;
+
+	if (sscanf(v, "%u:%u%c", &a, &b, &tail) != 2 || a > 3 || b > 63)
+		cli_die(CLI_USAGE, "--disk=%s: CONTROLLER:LUN is needed, such as 0:1", v);
+	((struct attach *)c)->disk = v;
+}
+
+static void set_queues(void *c, const char *v)
+{
+	cli_number("queues", v, 1, 16);
+	((struct attach *)c)->queues = v;
+}
+
+static const struct cli_option options[] = {
+	{ "socket", "S", "Unix socket of the root", set_socket },
+	{ "disk", "CTL:LUN", "which disk (default 0:0)", set_disk },
+	{ "nbd", "UNIXSOCK", "Unix socket to export on", set_nbd },
+	{ "queues", "N", "channels, 1 to 16 (default 4)", set_queues },
+	{ NULL, NULL, NULL, NULL },
+};
+
+/* The plugin beside this program (build tree), or where `make install` puts it. */
+static void find_plugin(char *path, size_t len)
+{
+	char self[PATH_MAX], *slash;
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	static const char *const places[] = { "nbdkit-hvbus-plugin.so",
+					      "../lib/nbdkit/plugins/nbdkit-hvbus-plugin.so",
+					      NULL };
+
+	if (n < 0)
+		cli_die(CLI_FAILED, "/proc/self/exe: %s", strerror(errno));
+	self[n] = '\0';
+	slash = strrchr(self, '/');
+	*slash = '\0';
+	for (int i = 0; places[i]; i++) {
+		if ((size_t)snprintf(path, len, "%s/%s", self, places[i]) < len &&
+		    !access(path, R_OK))
+			return;
+	}
+	cli_die(CLI_FAILED,
+		"nbdkit-hvbus-plugin.so is neither beside %s/hvbus nor installed; run make", self);
+}
+
+/* A socket left over from a server that was killed; one in use is an error. */
+static void clear_socket(const char *path)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	struct stat st;
+	int fd, err;
+
+	if (strlen(path) >= sizeof(sa.sun_path))
+		cli_die(CLI_USAGE, "--nbd=%s: too long for a socket path", path);
+	strcpy(sa.sun_path, path);
+	if (lstat(path, &st))
+		return;
+	if (!S_ISSOCK(st.st_mode))
+		cli_die(CLI_FAILED, "--nbd=%s exists and is not a socket; choose another", path);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	err = connect(fd, (struct sockaddr *)&sa, sizeof(sa)) ? errno : 0;
+	close(fd);
+	if (err != ECONNREFUSED)
+		cli_die(CLI_FAILED, "--nbd=%s is in use by another server", path);
+	unlink(path);
+}
+
+static void forward(int sig)
+{
+	if (server_pid > 0)
+		kill((pid_t)server_pid, sig);
+}
+
+static void exec_nbdkit(const struct attach *a, const char *plugin)
+{
+	char s[PATH_MAX + 16], d[32], q[32], why[128];
+
+	snprintf(s, sizeof(s), "socket=%s", a->socket);
+	snprintf(d, sizeof(d), "disk=%s", a->disk);
+	snprintf(q, sizeof(q), "queues=%s", a->queues);
+	execlp("nbdkit", "nbdkit", "--exit-with-parent", "--foreground", "--unix", a->nbd, plugin,
+	       s, d, q, (char *)NULL);
+	snprintf(why, sizeof(why), "hvbus attach: nbdkit: %s; apt-get install nbdkit\n",
+		 strerror(errno));
+	if (write(STDERR_FILENO, why, strlen(why)) < 0)
+		_exit(126);
+	_exit(127);
+}
+
+/* Fails here, with our words, rather than in the server's log. */
+static void check_root(const struct attach *a)
+{
+	char why[256] = "";
+	struct hv_child_config cfg = { .memory = 1u << 20, .name = "attach-check" };
+	struct hv_child *c;
+	int err = hv_child_connect(&c, a->socket, &cfg, why, sizeof(why));
+
+	if (err == -ENOENT || err == -ECONNREFUSED)
+		cli_die(CLI_FAILED,
+			"%s: no root is serving there; start one with `hvbus serve --socket %s "
+			"...`",
+			a->socket, a->socket);
+	if (err)
+		cli_die(CLI_FAILED, "%s: %s", a->socket, *why ? why : strerror(-err));
+	hv_child_destroy(c);
+}
+
+int cmd_attach(int argc, char **argv)
+{
+	struct attach a = { .disk = "0:0", .queues = "4" };
+	struct sigaction sa = { .sa_handler = forward };
+	char plugin[PATH_MAX];
+	int i = cli_parse(argc, argv, options, usage, examples, &a), status;
+
+	if (i < argc)
+		cli_die(CLI_USAGE, "unexpected '%s'", argv[i]);
+	if (!a.socket)
+		cli_die(CLI_USAGE, "--socket is missing");
+	if (!a.nbd)
+		cli_die(CLI_USAGE, "--nbd is missing: the Unix socket to export the disk on");
+	find_plugin(plugin, sizeof(plugin));
+	check_root(&a);
+	clear_socket(a.nbd);
+	sigaction(SIGINT, &sa, NULL);
+	sigaction(SIGTERM, &sa, NULL);
+	server_pid = fork();
+	if (server_pid < 0)
+		cli_die(CLI_FAILED, "fork: %s", strerror(errno));
+	if (server_pid == 0)
+		exec_nbdkit(&a, plugin);
+	while (waitpid((pid_t)server_pid, &status, 0) < 0 && errno == EINTR)
+		;
+	unlink(a.nbd);
+	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? CLI_OK : CLI_FAILED;
+}
