@@ -51,7 +51,11 @@ struct loop_config {
  */
 int loop_create(struct loop **out, const struct loop_config *cfg);
 
-/* Cancels and reaps what is in flight, then frees. The caller has removed its objects. */
+/*
+ * Runs calls that are still posted, cancels and reaps the operations in flight (their
+ * done() is called; requests that the disk has already are waited for), then frees.
+ * The caller has removed its fds, bells, timers and pollers. Not from a callback.
+ */
 void loop_destroy(struct loop *l);
 
 /* Runs until loop_stop(). Returns 0, or a negative errno if waiting itself fails. */
@@ -97,22 +101,27 @@ struct loop_fd {
 /* Level-triggered. Errors: -ENOMEM, -EBADF, -EPERM (fd cannot be polled). */
 int loop_fd_add(struct loop *l, struct loop_fd *lf, uint32_t events);
 int loop_fd_mod(struct loop *l, struct loop_fd *lf, uint32_t events);
-/* After this @lf->ready is not called again and @lf may be freed. */
+/*
+ * After this @lf->ready is not called again and @lf may be freed. Remove before closing
+ * the fd; the kernel may keep the open file until the end of the turn.
+ */
 void loop_fd_del(struct loop *l, struct loop_fd *lf);
 
 /* ---- doorbells ------------------------------------------------------------ */
 
 /*
- * An eventfd that a peer rings. The loop reads the counter itself (rings are
- * coalesced) and calls @rung on the loop's thread.
+ * An eventfd that a peer rings. The loop calls @rung on its own thread, at least once
+ * after each ring (rings are coalesced, and a ring too many is possible). Nobody needs
+ * to read the counter: the engines watch for writes, not for the value.
  */
 struct loop_bell {
 	int fd; /* non-blocking eventfd; stays the caller's */
 	void (*rung)(struct loop_bell *b);
-	uint64_t rings; /* wake-ups seen; the rest is the loop's */
+	uint64_t rings; /* wake-ups seen; this and the rest are the loop's */
 	uint32_t slot;
 };
 
+/* A bell that was rung before it was added rings once. Errors: -ENOMEM, -EBADF. */
 int loop_bell_add(struct loop *l, struct loop_bell *b);
 void loop_bell_del(struct loop *l, struct loop_bell *b);
 
@@ -136,15 +145,24 @@ void loop_timer_cancel(struct loop *l, struct loop_timer *t); /* no-op when not 
  *   poll    do a bounded amount of work; true when there was any
  *   arm     the loop is about to sleep: ask the peer for signals, look once more;
  *           false when there is work after all (the loop then does not sleep)
- *   disarm  the loop woke up: signals are not needed until the next arm
+ *   disarm  the loop woke up, or did not sleep after all: signals are not needed until
+ *           the next arm. Called once after each arm(), also one that returned false,
+ *           before the next poll.
+ *
+ * A poller starts disarmed: who adds it has turned the peer's signals off. One that
+ * deletes itself inside arm() and returns true is left as it is, armed; that is how an
+ * idle channel costs nothing per turn: its doorbell adds the poller again.
+ * A LOOP_SPIN_ALWAYS loop never arms.
  */
 struct loop_poller {
 	bool (*poll)(struct loop_poller *p);
 	bool (*arm)(struct loop_poller *p);
 	void (*disarm)(struct loop_poller *p);
-	struct loop_poller *next, *prev; /* the loop's */
+	struct loop_poller *next, *prev; /* these are the loop's */
+	bool armed;
 };
 
+/* Each exactly once in turn; both may be called inside poll, arm and disarm. */
 void loop_poller_add(struct loop *l, struct loop_poller *p);
 void loop_poller_del(struct loop *l, struct loop_poller *p);
 
@@ -157,8 +175,15 @@ struct loop_hook {
 	struct loop_hook *next; /* the loop's */
 };
 
-/* Queues @h for the end of this turn; no-op when queued already. */
+/*
+ * Queues @h for the end of this turn; no-op when queued already. Hooks run in the order
+ * they were queued; a hook may queue itself again, for the next flush (a loop with a
+ * hook queued does not sleep).
+ */
 void loop_hook_queue(struct loop *l, struct loop_hook *h);
+
+/* Takes @h off the queue; no-op when not queued. After this @h may be freed. */
+void loop_hook_cancel(struct loop *l, struct loop_hook *h);
 
 /* ---- io_uring operations --------------------------------------------------------------- */
 
@@ -170,13 +195,20 @@ struct loop_op {
 bool loop_has_uring(const struct loop *l);
 
 /*
- * A zeroed submission entry whose completion calls @op->done exactly once (or once per
- * CQE for multishot operations). Submitted at the end of the turn, in the same
- * io_uring_enter that waits. Submits early by itself when the queue is full;
- * returns NULL only when the completion queue would overflow (too many in
- * flight): retry after completions, see loop_ops_in_flight().
- * The caller fills the entry with io_uring_prep_*() FIRST through @prep-like code
- * and must not touch user_data (io_uring_prep_* of liburing 2.3 keep it).
+ * A zeroed submission entry; its completion calls @op->done exactly once (once per CQE
+ * for multishot operations, the last one without IORING_CQE_F_MORE). @op must stay valid
+ * until then. NULL when too many operations are in flight for the completion queue, when
+ * the loop is being destroyed, or with the epoll engine: retry after completions.
+ *
+ * The caller fills the entry with io_uring_prep_*() before it calls loop_sqe() again or
+ * returns to the loop (an entry left as it is becomes a no-op request, and completes).
+ * user_data is the loop's: it is set here, io_uring_prep_*() do not touch it, and it is
+ * written once more at submission, so nothing the caller stores there survives.
+ * IOSQE_IO_LINK and IOSQE_CQE_SKIP_SUCCESS must not be used: a full queue is submitted
+ * between any two entries, and every operation counts until its completion.
+ * The io_uring user_data of @op, for io_uring_prep_cancel(), is its address.
+ *
+ * Submitted at the end of the turn, in the io_uring_enter that also reaps and sleeps.
  */
 struct io_uring_sqe *loop_sqe(struct loop *l, struct loop_op *op);
 uint32_t loop_ops_in_flight(const struct loop *l);

@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The turn of an event loop: poll, flush, submit, reap; spin; arm and sleep.
+ *
+ * A spinning loop runs look() millions of times a second, so what look() touches is
+ * one word each for: posted calls, the pollers, queued hooks, unsent work, and the
+ * kernel's completion index and flags. The clock, timers and (with epoll) the
+ * system call are for the slow tick, every tick_interval turns.
+ */
+#include <assert.h>
+#include <errno.h>
+
+#include "base/loop_priv.h"
+
+/* With operations in flight, ask the kernel anyway after that many slow ticks of silence. */
+#define FALLBACK_TICKS	64
+
+#define SPIN_START_NS	4000
+#define SPIN_MIN_NS	1000
+#define SPIN_CLOCK	16 /* spin steps between two looks at the clock */
+#define WAKE_COST_NS	100000
+#define LOST_STREAK_MAX 8
+#define HOLDOFF_SLEEPS	64
+
+/* ---- pollers ------------------------------------------------------------------ */
+
+static inline bool run_pollers(struct loop *l)
+{
+	struct loop_poller *p = l->pollers.next;
+	bool did = false;
+
+	for (; p != &l->pollers; p = l->poller_cursor) {
+		l->poller_cursor = p->next; /* loop_poller_del() moves it on */
+		did |= p->poll(p);
+	}
+	return did;
+}
+
+/*
+ * Asks every poller to have its peer signal. False when one of them found work, or
+ * one that was not asked came in meanwhile.
+ */
+static bool arm_pollers(struct loop *l)
+{
+	struct loop_poller *p = l->pollers.next;
+	bool calm = true;
+
+	l->pollers_grew = false;
+	for (; p != &l->pollers && calm; p = l->poller_cursor) {
+		l->poller_cursor = p->next;
+		l->poller_now = p;
+		calm = p->arm(p);
+		if (l->poller_now)
+			p->armed = true;
+	}
+	l->poller_now = NULL;
+	return calm && !l->pollers_grew;
+}
+
+static void disarm_pollers(struct loop *l)
+{
+	struct loop_poller *p = l->pollers.next;
+
+	for (; p != &l->pollers; p = l->poller_cursor) {
+		l->poller_cursor = p->next;
+		if (p->armed) {
+			p->armed = false;
+			p->disarm(p);
+		}
+	}
+}
+
+/* ---- kernel ---------------------------------------------------------------------- */
+
+static inline bool kernel_has_news(const struct loop *l)
+{
+	return (load_relaxed(l->sq_flags) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) ||
+	       load_relaxed(l->cq_tail) != load_relaxed(l->cq_head);
+}
+
+/* Submits and reaps without waiting. Returns how many events were told, or -errno. */
+static NOINLINE int do_io(struct loop *l, bool must_enter)
+{
+	int err = 0, n;
+
+	if (must_enter || l->unsent ||
+	    (load_relaxed(l->sq_flags) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)))
+		err = l->engine->enter(l, 0);
+	if (err)
+		return err;
+	n = l->engine->reap(l);
+	if (l->hooks)
+		loop_flush_hooks(l);
+	return n;
+}
+
+/* Every tick_interval turns: timers, and the kernel where it cannot be seen in memory. */
+static NOINLINE int slow_tick(struct loop *l)
+{
+	bool must_enter = !loop_has_uring(l);
+	int did = 0;
+
+	l->ticks_left = l->tick_interval;
+	l->now_valid = false;
+	if (l->timers.next != &l->timers)
+		did = loop_fire_timers(l);
+	if (loop_ops_in_flight(l) && ++l->fallback_ticks >= FALLBACK_TICKS) {
+		l->fallback_ticks = 0;
+		must_enter = true;
+	}
+	if (must_enter) {
+		int n = do_io(l, true);
+
+		return n < 0 ? n : did + n;
+	}
+	return did;
+}
+
+/* ---- one look at everything --------------------------------------------------------- */
+
+/* Steps 1 and 2 of a turn. */
+static inline int look_inside(struct loop *l)
+{
+	int did = 0;
+
+	l->now_valid = false;
+	if (unlikely(load_relaxed(&l->posted) != NULL))
+		did |= loop_run_posted(l);
+	if (unlikely(--l->ticks_left == 0)) {
+		did |= slow_tick(l);
+		if (did < 0)
+			return did;
+	}
+	return did | run_pollers(l);
+}
+
+/* Steps 3 and 4. */
+static inline int look_outside(struct loop *l)
+{
+	if (l->hooks)
+		loop_flush_hooks(l);
+	if (l->unsent || kernel_has_news(l))
+		return do_io(l, false);
+	return 0;
+}
+
+static inline int look(struct loop *l)
+{
+	int did = look_inside(l), n;
+
+	if (unlikely(did < 0))
+		return did;
+	n = look_outside(l);
+	return n < 0 ? n : did | n;
+}
+
+/* ---- sleeping ------------------------------------------------------------------------- */
+
+/* True when nobody can have left us something since we last looked. */
+static bool may_sleep(struct loop *l)
+{
+	__atomic_store_n(&l->asleep, 1, __ATOMIC_SEQ_CST);
+	/* S2 pairs with S1 in loop_post(). */
+	return !__atomic_load_n(&l->posted, __ATOMIC_SEQ_CST) && !l->hooks && !l->pollers_grew &&
+	       !(l->running && l->stopped);
+}
+
+/*
+ * Learns from one sleep. @idle_ns is the time without work: the spin before it, and
+ * the sleep. Short means that a longer spin would have caught the event, allowing for
+ * our own wake-up and that of a peer that slept as well. But on a busy machine the
+ * peer may need our very core to answer: spins that are lost all the time stop for a
+ * while, whatever the idle times say.
+ */
+static void adapt_spin(struct spin_state *s, uint64_t idle_ns, bool spun)
+{
+	if (idle_ns > s->max_ns + WAKE_COST_NS) {
+		s->budget_ns /= 2;
+		if (s->budget_ns < SPIN_MIN_NS)
+			s->budget_ns = 0;
+	} else if (!s->holdoff) {
+		s->budget_ns = s->budget_ns ? 2 * s->budget_ns : SPIN_START_NS;
+		if (s->budget_ns > s->max_ns)
+			s->budget_ns = s->max_ns;
+	}
+	if (s->holdoff)
+		s->holdoff--;
+	if (spun && ++s->lost_streak >= LOST_STREAK_MAX) {
+		s->budget_ns = 0;
+		s->lost_streak = 0;
+		s->holdoff = HOLDOFF_SLEEPS;
+	}
+}
+
+/* Deals with what ended the sleep, so that loop_turn() returns with it done. */
+static int after_sleep(struct loop *l, uint64_t slept_from, uint64_t spun_ns)
+{
+	int did = l->engine->reap(l);
+
+	if (load_relaxed(&l->posted))
+		did |= loop_run_posted(l);
+	if (l->spin.max_ns && did)
+		adapt_spin(&l->spin, spun_ns + loop_now(l) - slept_from, spun_ns != 0);
+	if (l->timers.next != &l->timers)
+		did |= loop_fire_timers(l);
+	if (l->hooks)
+		loop_flush_hooks(l);
+	return did;
+}
+
+static int sleep_turn(struct loop *l, uint64_t timeout_ns, uint64_t spun_ns)
+{
+	uint64_t from = 0, timer_ns;
+	int err;
+
+	l->now_valid = false;
+	if (l->hooks)
+		loop_flush_hooks(l);
+	if (!arm_pollers(l)) {
+		disarm_pollers(l);
+		err = look_outside(l);
+		return err < 0 ? err : 1;
+	}
+	if (l->hooks)
+		loop_flush_hooks(l); /* arming may have queued signals */
+	if (l->spin.max_ns)
+		from = loop_now(l);
+	timer_ns = loop_timer_delay(l);
+	if (timer_ns < timeout_ns)
+		timeout_ns = timer_ns;
+	if (!may_sleep(l))
+		timeout_ns = 0;
+	l->stats.sleeps += timeout_ns != 0;
+	err = l->engine->enter(l, timeout_ns);
+	store_relaxed(&l->asleep, 0);
+	l->now_valid = false;
+	disarm_pollers(l);
+	return err ? err : after_sleep(l, from, spun_ns);
+}
+
+/* ---- spinning ------------------------------------------------------------------------- */
+
+/*
+ * Looks again and again until something happens or the budget is used up. The first
+ * steps are free of the clock: a peer that answers at once costs none.
+ */
+static int spin(struct loop *l, uint64_t budget_ns, uint64_t *spun_ns)
+{
+	uint64_t start = 0, now;
+
+	for (uint32_t step = 1;; step++) {
+		int did;
+
+		cpu_relax();
+		did = look(l);
+		if (did) {
+			l->stats.spins_won++;
+			l->spin.lost_streak = 0;
+			return did;
+		}
+		if (step % SPIN_CLOCK)
+			continue;
+		now = clock_ns();
+		if (!start)
+			start = now;
+		*spun_ns = now - start + 1;
+		if (*spun_ns > budget_ns)
+			break;
+	}
+	l->stats.spins_lost++;
+	return 0;
+}
+
+static NOINLINE int idle(struct loop *l, uint64_t timeout_ns)
+{
+	uint64_t budget_ns = l->spin.budget_ns, spun_ns = 0;
+	int did;
+
+	if (budget_ns) {
+		did = spin(l, budget_ns < timeout_ns ? budget_ns : timeout_ns, &spun_ns);
+		if (did)
+			return did;
+		if (timeout_ns != UINT64_MAX)
+			timeout_ns -= spun_ns < timeout_ns ? spun_ns : timeout_ns;
+	}
+	return sleep_turn(l, timeout_ns, spun_ns);
+}
+
+/* ---- turns ---------------------------------------------------------------------------- */
+
+/*
+ * Submitting and sleeping are one system call when they come together. A caller of
+ * loop_turn() wants to see what was done before any sleep; loop_run() does not.
+ */
+static inline bool sleep_at_once(const struct loop *l, int did, uint64_t timeout_ns)
+{
+	return l->unsent && timeout_ns && (l->running || !did) && !l->spin.always &&
+	       !l->spin.budget_ns;
+}
+
+static inline int turn(struct loop *l, uint64_t timeout_ns)
+{
+	int did, n;
+
+	l->stats.turns++;
+	did = look_inside(l);
+	if (unlikely(did < 0))
+		return did;
+	if (sleep_at_once(l, did, timeout_ns)) {
+		n = sleep_turn(l, timeout_ns, 0);
+		return n < 0 ? n : did | n;
+	}
+	n = look_outside(l);
+	if (unlikely(n < 0))
+		return n;
+	did |= n;
+	if (did || !timeout_ns)
+		return did;
+	if (l->spin.always) {
+		cpu_relax();
+		return 0;
+	}
+	return idle(l, timeout_ns);
+}
+
+int loop_turn(struct loop *l, uint64_t timeout_ns)
+{
+	int did;
+
+	assert(!l->in_turn);
+	l->in_turn = true;
+	if (!timeout_ns)
+		l->ticks_left = 1; /* the caller wants timers and fds looked at now */
+	did = turn(l, timeout_ns);
+	l->in_turn = false;
+	return did < 0 ? did : !!did;
+}
+
+int loop_run(struct loop *l)
+{
+	int did = 0;
+
+	assert(!l->in_turn);
+	l->in_turn = l->running = true;
+	while (!l->stopped && did >= 0)
+		did = turn(l, UINT64_MAX);
+	l->in_turn = l->running = false;
+	if (l->stopped) {
+		l->stopped = false;
+		/* R1 pairs with R2 in loop_stop(): stop_call is free again before it is used. */
+		store_release(&l->stop_asked, 0);
+	}
+	return did < 0 ? did : 0;
+}
+
+void loop_stop(struct loop *l)
+{
+	if (!__atomic_exchange_n(&l->stop_asked, 1, __ATOMIC_ACQUIRE)) /* R2 */
+		loop_post(l, &l->stop_call);
+}
