@@ -36,4 +36,5 @@ timeout 60 "$HVBUS" bench disk --runtime 1 --rounds 2 --compare --size 32M --plo
 	fail "compare: $(cat "$T/c")"
 jq -e '.compare.iops_ratio > 0 and .compare.p50_ratio > 0 and .compare.cpu_ratio > 0 and .raw.iops > 0' "$T/c" >/dev/null ||
 	fail "compare --json: $(cat "$T/c")"
-grep -q '<svg' "$T/p.svg" && grep -q 'raw io_uring' "$T/p.svg" || fail "no picture"
+grep -q '<svg.*' "$T/p.svg" || fail "no picture"
+grep -q 'raw io_uring' "$T/p.svg" || fail "no second curve"
