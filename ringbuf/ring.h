@@ -57,7 +57,7 @@ struct vmring_out {
 	uint32_t peer_read;	  /* the read_index last loaded and checked */
 	uint32_t pending;	  /* the pending_send_sz we stored */
 	enum vmring_fault why;
-	uint64_t packets, publications, signals; /* statistics, this side's */
+	uint64_t publications, signals; /* statistics, this side's */
 };
 
 struct vmring_in {
@@ -66,12 +66,13 @@ struct vmring_in {
 	uint32_t size;
 	uint32_t next;	     /* next packet to read (private) */
 	uint32_t avail;	     /* bytes from next up to peer_write; 0 once faulted */
+	int32_t lazy_mark;   /* avail at which a quarter of the ring is popped, not committed */
 	uint32_t accept;     /* bit mask of accepted packet types (1u << type) */
 	uint32_t published;  /* the read_index last stored */
 	uint32_t peer_write; /* the write_index last loaded and checked */
 	bool masked;	     /* the interrupt_mask we stored */
 	enum vmring_fault why;
-	uint64_t packets, publications, signals;
+	uint64_t publications, signals;
 	uint64_t dropped; /* packets stepped over, see VMRING_DROP_UNKNOWN */
 };
 
@@ -173,16 +174,32 @@ ALWAYS_INLINE void vmring_copy(void *dst, const void *src, uint32_t len);
 typedef uint64_t __attribute__((may_alias)) vmring_word; /* one aligned unit of the data area */
 
 /* The rest of reserve and peek when the cached peer index does not suffice. */
-int vmring_out_reserve_slow(struct vmring_out *r, uint32_t len, void **pkt);
-int vmring_in_peek_slow(struct vmring_in *r, struct vmpkt_desc *desc, const uint8_t **pkt);
+int vmring_out_reserve_slow(struct vmring_out *r, uint32_t len);
+int vmring_in_peek_slow(struct vmring_in *r, struct vmpkt_desc *desc);
 
 static inline int vmring_out_reserve(struct vmring_out *r, uint32_t len, void **pkt)
 {
 	/* room is at most N - 8 and 0 on a faulted ring, so this is the only check. */
-	if (unlikely(len > VMPKT_MAX_LEN || len + VMPKT_TRAILER > r->room))
-		return vmring_out_reserve_slow(r, len, pkt);
+	if (unlikely(len > VMPKT_MAX_LEN || len + VMPKT_TRAILER > r->room)) {
+		int err = vmring_out_reserve_slow(r, len);
+
+		if (err)
+			return err;
+	}
 	*pkt = r->data + r->next;
 	return 0;
+}
+
+#define VMRING_AHEAD 512 /* bytes; within the double mapping for every ring */
+
+/* A hint. Spelled out, because compilers for plain x86-64 make a read prefetch of it. */
+ALWAYS_INLINE void prefetch_for_store(void *p)
+{
+#if defined(__x86_64__)
+	__asm__ volatile("prefetchw %0" : : "m"(*(uint8_t *)p));
+#else
+	__builtin_prefetch(p, 1);
+#endif
 }
 
 static inline void vmring_out_push(struct vmring_out *r, uint32_t len)
@@ -190,9 +207,15 @@ static inline void vmring_out_push(struct vmring_out *r, uint32_t len)
 	uint32_t start = r->next, next = start + len + VMPKT_TRAILER;
 
 	*(vmring_word *)(r->data + start + len) = (uint64_t)start << 32;
-	r->next = next >= r->size ? next - r->size : next;
+	/*
+	 * The reader had these lines last; fetched only when stored to, they would
+	 * be waited for one by one in the fence of the commit.
+	 */
+	prefetch_for_store(r->data + start + VMRING_AHEAD);
+	if (unlikely(next >= r->size)) /* a branch: the next packet need not wait for size */
+		next -= r->size;
+	r->next = next;
 	r->room -= len + VMPKT_TRAILER;
-	r->packets++;
 }
 
 static inline bool vmring_out_commit(struct vmring_out *r)
@@ -218,48 +241,59 @@ static inline bool vmring_out_commit(struct vmring_out *r)
 	return sig;
 }
 
+/* Bits of a packet's first word that no accepted packet sets: types over 15, unknown flags. */
+#define VMRING_HEAD_ZERO (0xfff0ull | 0xfffeull << 48)
+
+/* Whether the packet with first word @head is one to hand out; ring_in.c says why not. */
+ALWAYS_INLINE bool vmring_in_good(const struct vmring_in *r, uint64_t head)
+{
+	uint32_t off8 = (uint16_t)(head >> 16), len8 = (uint16_t)(head >> 32);
+
+	return !(head & VMRING_HEAD_ZERO) && (r->accept >> (head & 15) & 1) && off8 >= 2 &&
+	       off8 <= len8 && len8 * 8 + VMPKT_TRAILER <= r->avail;
+}
+
 static inline int vmring_in_peek(struct vmring_in *r, struct vmpkt_desc *desc, const uint8_t **pkt)
 {
-	const uint8_t *p = r->data + r->next;
-	uint32_t type, off8, len8, flags;
-	uint64_t head;
+	if (likely(r->avail)) {
+		const vmring_word *p = (const vmring_word *)(r->data + r->next);
+		/* Atomic: the compiler cannot fetch either word again after the checks. */
+		uint64_t head = load_relaxed(p), id = load_relaxed(p + 1);
 
-	if (r->avail == 0)
-		return vmring_in_peek_slow(r, desc, pkt);
-	/* Atomic, so that the compiler cannot fetch either word a second time after the checks. */
-	head = load_relaxed((const vmring_word *)p);
-	type = head & 0xffff;
-	off8 = head >> 16 & 0xffff;
-	len8 = head >> 32 & 0xffff;
-	flags = (uint32_t)(head >> 48);
-	if (unlikely(!((type < 31) & (r->accept >> (type & 31)) & (flags <= 1) & (off8 >= 2) &
-		       (off8 <= len8) & (len8 * 8 + VMPKT_TRAILER <= r->avail))))
-		return vmring_in_peek_slow(r, desc, pkt);
-	desc->type = (uint16_t)type;
-	desc->offset8 = (uint16_t)off8;
-	desc->len8 = (uint16_t)len8;
-	desc->flags = (uint16_t)flags;
-	desc->trans_id = load_relaxed((const vmring_word *)p + 1);
-	*pkt = p;
-	return 0;
+		if (likely(vmring_in_good(r, head))) {
+			desc->type = (uint16_t)head;
+			desc->offset8 = (uint16_t)(head >> 16);
+			desc->len8 = (uint16_t)(head >> 32);
+			desc->flags = (uint16_t)(head >> 48);
+			desc->trans_id = id;
+			*pkt = (const uint8_t *)p;
+			return 0;
+		}
+	}
+	/* Through a copy, or the caller's descriptor could not live in registers. */
+	struct vmpkt_desc copy;
+	int err = vmring_in_peek_slow(r, &copy);
+
+	if (err == 0) {
+		*desc = copy;
+		*pkt = r->data + r->next;
+	}
+	return err;
 }
 
 static inline void vmring_in_pop(struct vmring_in *r, const struct vmpkt_desc *desc)
 {
 	uint32_t step = desc->len8 * 8u + VMPKT_TRAILER, next = r->next + step;
 
-	r->next = next >= r->size ? next - r->size : next;
+	if (unlikely(next >= r->size)) /* a branch: the next packet need not wait for size */
+		next -= r->size;
+	r->next = next;
 	r->avail -= step;
-	r->packets++;
 }
 
 static inline bool vmring_in_commit_lazy(struct vmring_in *r)
 {
-	uint32_t held = r->next - r->published;
-
-	if (r->next < r->published)
-		held += r->size;
-	return held >= r->size / 4 && vmring_in_commit(r);
+	return unlikely((int32_t)r->avail <= r->lazy_mark) && vmring_in_commit(r);
 }
 
 static inline bool vmring_in_pending(struct vmring_in *r)
@@ -274,18 +308,36 @@ ALWAYS_INLINE void vmring_copy(void *dst, const void *src, uint32_t len)
 	uint8_t *d = dst;
 	const uint8_t *s = src;
 
-	if (len > 512) {
-		memcpy(d, s, len);
-		return;
-	}
-	for (; len >= 32; len -= 32, d += 32, s += 32)
-		memcpy(d, s, 32);
-	if (len & 16) {
-		memcpy(d, s, 16);
-		d += 16;
-		s += 16;
-	}
-	if (len & 8)
+	if (len >= 16) {
+		if (len > 512) {
+			memcpy(d, s, len);
+			return;
+		}
+		/*
+		 * The first words as words: senders have often just stored them, and
+		 * a wider load would have to wait until that left the store buffer.
+		 */
+		memcpy(d, s, 8);
+		memcpy(d + 8, s + 8, 8);
+		for (; len > 80; len -= 64, d += 64, s += 64) {
+			memcpy(d + 16, s + 16, 16);
+			memcpy(d + 32, s + 32, 16);
+			memcpy(d + 48, s + 48, 16);
+			memcpy(d + 64, s + 64, 16);
+		}
+		/* 16 .. 80 left, the first 16 done: from both ends, overlapping in the middle. */
+		if (len > 48) {
+			memcpy(d + 16, s + 16, 16);
+			memcpy(d + 32, s + 32, 16);
+			memcpy(d + len - 32, s + len - 32, 16);
+			memcpy(d + len - 16, s + len - 16, 16);
+		} else if (len > 16) {
+			uint32_t m = len >= 32 ? 16 : len - 16;
+
+			memcpy(d + m, s + m, 16);
+			memcpy(d + len - 16, s + len - 16, 16);
+		}
+	} else if (len)
 		memcpy(d, s, 8);
 }
 

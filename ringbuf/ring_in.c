@@ -41,7 +41,7 @@ static uint32_t distance(const struct vmring_in *r, uint32_t from, uint32_t to)
 static int refresh(struct vmring_in *r)
 {
 	/* Acquire: pairs with W2 in vmring_out_commit(), index before packets. */
-	uint32_t write = load_acquire(&r->ctrl->write_index);
+	uint32_t write = load_acquire(&r->ctrl->write_index), avail;
 
 	if (write >= r->size || write % 8)
 		return fault(r, VMRING_BAD_WRITE_INDEX);
@@ -52,7 +52,9 @@ static int refresh(struct vmring_in *r)
 	if (distance(r, r->published, write) < distance(r, r->published, r->peer_write))
 		return fault(r, VMRING_BAD_WRITE_INDEX);
 	r->peer_write = write;
-	r->avail = distance(r, r->next, write);
+	avail = distance(r, r->next, write);
+	r->lazy_mark += (int32_t)(avail - r->avail);
+	r->avail = avail;
 	return 0;
 }
 
@@ -77,6 +79,7 @@ int vmring_in_init(struct vmring_in *r, struct vmring_ctrl *ctrl, void *data, ui
 		.accept = accept,
 	};
 	r->avail = distance(r, read, write);
+	r->lazy_mark = (int32_t)r->avail - (int32_t)(size / 4);
 	store_relaxed(&ctrl->interrupt_mask, 0);
 	return 0;
 }
@@ -97,7 +100,7 @@ static enum vmring_fault judge(const struct vmring_in *r, const struct vmpkt_des
 	return VMRING_OK;
 }
 
-NOINLINE int vmring_in_peek_slow(struct vmring_in *r, struct vmpkt_desc *desc, const uint8_t **pkt)
+NOINLINE int vmring_in_peek_slow(struct vmring_in *r, struct vmpkt_desc *desc)
 {
 	enum vmring_fault why;
 
@@ -113,15 +116,12 @@ NOINLINE int vmring_in_peek_slow(struct vmring_in *r, struct vmpkt_desc *desc, c
 		words[1] = load_relaxed((const vmring_word *)(r->data + r->next) + 1);
 		memcpy(desc, words, sizeof(words));
 		why = judge(r, desc);
-		if (why == VMRING_OK) {
-			*pkt = r->data + r->next;
+		if (why == VMRING_OK)
 			return 0;
-		}
 		if ((why != VMRING_BAD_TYPE && why != VMRING_BAD_FLAGS) ||
 		    !(r->accept & VMRING_DROP_UNKNOWN))
 			return fault(r, why);
 		vmring_in_pop(r, desc);
-		r->packets--; /* not one the caller ever saw */
 		r->dropped++;
 	}
 	return -EAGAIN;
@@ -154,6 +154,7 @@ bool vmring_in_commit(struct vmring_in *r)
 	/* C1: release, pairs with the acquire of read_index in ring_out.c: reads before index. */
 	store_release(&r->ctrl->read_index, r->next);
 	r->published = r->next;
+	r->lazy_mark = (int32_t)r->avail - (int32_t)(r->size / 4);
 	r->publications++;
 	/*
 	 * Fence C2 pairs with B2 in vmring_out_want_space(): our index must be

@@ -72,7 +72,7 @@ int vmring_out_init(struct vmring_out *r, struct vmring_ctrl *ctrl, void *data, 
 	return 0;
 }
 
-NOINLINE int vmring_out_reserve_slow(struct vmring_out *r, uint32_t len, void **pkt)
+NOINLINE int vmring_out_reserve_slow(struct vmring_out *r, uint32_t len)
 {
 	if (r->why != VMRING_OK)
 		return -EPROTO;
@@ -83,7 +83,6 @@ NOINLINE int vmring_out_reserve_slow(struct vmring_out *r, uint32_t len, void **
 	if (len + VMPKT_TRAILER > r->room)
 		return -EAGAIN;
 	vmring_out_forget_space(r);
-	*pkt = r->data + r->next;
 	return 0;
 }
 
