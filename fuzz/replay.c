@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define MAX_INPUT (1u << 20)
+#define FILE_LIMIT (1u << 20)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -19,7 +19,7 @@ static unsigned passed, failed;
 static void run_file(const char *path)
 {
 	FILE *f = fopen(path, "rb");
-	uint8_t *buf = malloc(MAX_INPUT), *exact;
+	uint8_t *buf = malloc(FILE_LIMIT), *exact;
 	size_t n;
 
 	if (!f || !buf) {
@@ -30,7 +30,7 @@ static void run_file(const char *path)
 			fclose(f);
 		return;
 	}
-	n = fread(buf, 1, MAX_INPUT, f);
+	n = fread(buf, 1, FILE_LIMIT, f);
 	fclose(f);
 	exact = malloc(n ? n : 1); /* exact size: a sanitizer sees the first byte too many */
 	if (exact) {
