@@ -3,9 +3,10 @@
  * The child's half: what a guest kernel would do with MSRs, hypercalls and
  * interrupts, for a process that is a child partition.
  *
- * Threads: hv_child_post_message(), hv_child_signal_event(), the page allocator and
- * hv_child_eom() may be called from any thread (they lock inside; signalling takes
- * no lock once a connection's eventfd is known). Each VP is used by one thread.
+ * Threads: hypercalls, the page allocator and hv_child_kick_vp() may be used from any
+ * thread (they lock inside; signalling takes no lock once a connection's doorbell is
+ * known). Waiting for a VP, and taking its messages and events, is for one thread
+ * per VP. A small thread inside watches for the end of the root.
  */
 #ifndef HVBUS_HV_CORE_CHILD_H
 #define HVBUS_HV_CORE_CHILD_H
@@ -27,8 +28,8 @@ struct hv_child_config {
  * Connects to the root at the Unix socket @path, maps the memory, enables the SynIC
  * of every VP (message and event page allocated from guest memory, SINT 2 open).
  * Errors: -errno of connect (-ENOENT, -ECONNREFUSED, -EACCES), -EPROTO (the peer does
- * not speak this protocol), -ETIMEDOUT, or the root's refusal (-E2BIG, -EPERM ..), whose
- * text is copied to @why (@whylen bytes, may be NULL).
+ * not speak this protocol), -ETIMEDOUT, -ENOMEM, -EMFILE, or the root's refusal (-E2BIG,
+ * -EPERM ..). A sentence for people is copied to @why (@whylen bytes, may be NULL).
  */
 int hv_child_connect(struct hv_child **out, const char *path, const struct hv_child_config *cfg,
 		     char *why, size_t whylen);
@@ -39,9 +40,9 @@ void hv_child_destroy(struct hv_child *c);
 uint32_t hv_child_partition_id(const struct hv_child *c);
 uint32_t hv_child_nr_vps(const struct hv_child *c);
 
-/* True once the root has closed the connection; nothing works after that. */
+/* True once the root has closed the connection or broken the protocol; nothing works after that. */
 bool hv_child_dead(struct hv_child *c);
-/* Readable (POLLIN|POLLHUP) when the root is gone. For waiting next to other fds. */
+/* Readable (POLLIN) once hv_child_dead(); never read it. For waiting next to other fds. */
 int hv_child_hangup_fd(struct hv_child *c);
 
 /* ---- memory ----------------------------------------------------------------- */
@@ -61,30 +62,31 @@ void hv_child_unmap_wrapped(void *ctrl, size_t maplen);
 
 /* ---- hypercalls ------------------------------------------------------------------ */
 
-/* HvPostMessage. Retries are the caller's. -ECONNRESET style failures give
- * HV_STATUS_INVALID_PARTITION_STATE. */
+/* HvPostMessage. Retries are the caller's. A dead root: HV_STATUS_INVALID_PARTITION_STATE. */
 enum hv_status hv_child_post_message(struct hv_child *c, uint32_t connection_id, uint32_t type,
 				     const void *payload, uint32_t len);
 
 /*
  * HvSignalEvent with flag 0. The first signal of a connection asks the root, which
  * hands out the connection's eventfd; from then on it costs one write.
+ * HV_STATUS_NO_RESOURCES: no fd was free for it, nothing was signalled.
  */
 enum hv_status hv_child_signal_event(struct hv_child *c, uint32_t connection_id);
 
-/* Forget the connection's eventfd (its channel was closed). */
+/* Forget the connection's eventfd: its channel was closed and nobody signals it any more. */
 void hv_child_forget_connection(struct hv_child *c, uint32_t connection_id);
 
 /* ---- interrupts ---------------------------------------------------------------------- */
 
-int hv_child_irq_fd(struct hv_child *c,
-		    uint32_t vp); /* eventfd: readable when the VP has an interrupt */
-
 /*
- * Sleeps until VP @vp is interrupted. 1 interrupted, 0 time out, -ECONNRESET root gone.
- * @timeout_ns UINT64_MAX = no limit.
+ * Sleeps until VP @vp is interrupted. 1 interrupted, 0 time out, -ECONNRESET root gone,
+ * -EINVAL no such VP. @timeout_ns UINT64_MAX = no limit, 0 = just look. Interrupts that
+ * come together or while nobody waits count as one.
  */
 int hv_child_vp_wait(struct hv_child *c, uint32_t vp, uint64_t timeout_ns);
+
+/* Interrupts @vp from inside the child: its thread returns from hv_child_vp_wait() with 1. */
+void hv_child_kick_vp(struct hv_child *c, uint32_t vp);
 
 /*
  * Takes the message out of (@vp, SINT 2)'s slot into *@out (a private copy; type and
@@ -93,8 +95,7 @@ int hv_child_vp_wait(struct hv_child *c, uint32_t vp, uint64_t timeout_ns);
  */
 bool hv_child_take_message(struct hv_child *c, uint32_t vp, struct hv_message *out);
 
-/* Takes and clears event flags of (@vp, SINT 2): calls @fn for each set flag. O(words) when none.
- */
+/* Takes the event flags of (@vp, SINT 2): clears each and calls @fn for it. 32 loads when none. */
 void hv_child_take_events(struct hv_child *c, uint32_t vp, void (*fn)(void *ctx, uint32_t flag),
 			  void *ctx);
 

@@ -7,7 +7,6 @@
  */
 #include <errno.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "base/atomic.h"
 #include "base/clock.h"
@@ -435,15 +434,11 @@ void client_poll_messages(struct vmbus_client *c)
 
 void client_ring_vp(struct vmbus_client *c, uint32_t vp)
 {
-	const uint64_t one = 1;
-	ssize_t n;
-
 	if (vp >= hv_child_nr_vps(c->child))
 		return; /* a channel without interrupts is polled */
 	if (vp == 0)
 		c->vp0_events = c->vp0_rung = true;
-	n = write(hv_child_irq_fd(c->child, vp), &one, sizeof(one));
-	(void)n; /* EAGAIN: rung already, and often */
+	hv_child_kick_vp(c->child, vp);
 }
 
 /* ---- posting ------------------------------------------------------------------------------ */

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Process backend, root side: a child partition is an ordinary process at the
- * other end of a Unix socket. It gets its memory fd, one interrupt eventfd per VP,
- * and per connection it signals the doorbell eventfd (spec: architecture walk 3a).
+ * other end of a Unix socket. It gets its memory and an interrupt page, and rings
+ * the doorbell eventfd of each channel it opens. It is not trusted: a bad
+ * packet, an fd sent to us, or not reading its answers ends it (ops->down).
+ * Call everything here on the loop given to hv_proc_accept().
  */
 #ifndef HVBUS_HV_CORE_PROC_PROC_ROOT_H
 #define HVBUS_HV_CORE_PROC_PROC_ROOT_H
@@ -14,16 +16,18 @@
 struct hv_proc; /* one connected child */
 
 struct hv_proc_quota {
-	uint64_t max_memory;   /* bytes of guest memory; 0 = 1 GiB */
-	uint32_t max_vps;      /* 0 = HV_MAX_VPS */
+	uint64_t max_memory; /* bytes of guest memory; 0 = 1 GiB */
+	uint32_t max_vps;    /* 0 = HV_MAX_VPS */
 };
 
 struct hv_proc_ops {
-	/* The child's partition is ready; its VPs may already run. Non-zero refuses it (errno to the child). */
+	/* The child's partition is ready; its VPs may already run. Non-zero refuses it (errno to
+	 * the child). */
 	int (*up)(void *ctx, struct hv_proc *proc, struct hv_partition *p);
 	/*
-	 * The child is gone (exit, SIGKILL, protocol error: @why). The owner tears down
-	 * the bus and then calls hv_proc_destroy(), now or later.
+	 * The child is gone: @why is "closed" when it ended, else what it did wrong (static
+	 * text). Exactly once, never from inside ops->up. The owner tears down the bus and
+	 * then calls hv_proc_destroy(), now or later.
 	 */
 	void (*down)(void *ctx, struct hv_proc *proc, const char *why);
 };
@@ -32,11 +36,15 @@ struct hv_proc_ops {
  * Serves the child connected at @sock (SOCK_SEQPACKET; ownership taken), whose first
  * packet @hello (@len bytes, private copy) was already received. @ops->up is called
  * before this returns.
- * Errors: -EPROTO, -EPERM, -E2BIG (quota), -ENOMEM, -EMFILE; the child is told, @sock closed.
+ * Errors: -EPROTO, -EPERM (another user than ours or root), -E2BIG (quota), -ENOMEM,
+ * -EMFILE, or what ops->up returned; the child is told, @sock closed, ops->down not called.
  */
-int hv_proc_accept(struct hv_proc **out, struct loop *loop, int sock, const void *hello,
-		   size_t len, const struct hv_proc_quota *quota, const struct hv_proc_ops *ops,
-		   void *ctx);
+int hv_proc_accept(struct hv_proc **out, struct loop *loop, int sock, const void *hello, size_t len,
+		   const struct hv_proc_quota *quota, const struct hv_proc_ops *ops, void *ctx);
+
+/* For who turns a child away before that: tells it @err (negative errno) and @text, closes @sock.
+ */
+void hv_proc_refuse(int sock, int err, const char *text);
 
 /* Closes the socket, destroys the partition. Not from inside ops->up. */
 void hv_proc_destroy(struct hv_proc *proc);

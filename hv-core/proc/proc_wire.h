@@ -3,6 +3,15 @@
  * The packets between a child process and its root, on a SOCK_SEQPACKET socket.
  * The first packet of a connection is a hello, which says what the peer wants
  * to be; a control client (hvbus inspect) uses the same socket.
+ *
+ * What the two share besides: the child's RAM and the interrupt page, both sealed
+ * memfds made by the root, and the doorbell eventfd of each channel. Descriptors only
+ * travel from the root to the child.
+ *
+ * Interrupts are words in the interrupt page that the root sets and the VP's thread
+ * sleeps on (futex), not eventfds: a child can clear O_NONBLOCK on a file
+ * description it shares and fill its counter, and the root's next write would
+ * never return. Waking a futex cannot block, and costs no call when the VP is awake.
  */
 #ifndef HVBUS_HV_CORE_PROC_PROC_WIRE_H
 #define HVBUS_HV_CORE_PROC_PROC_WIRE_H
@@ -17,7 +26,7 @@ enum hv_proc_role { HV_PROC_GUEST = 1, HV_PROC_CONTROL = 2 };
 struct hv_proc_hello { /* peer -> root, first packet */
 	uint32_t magic;
 	uint16_t version;
-	uint16_t role; /* enum hv_proc_role */
+	uint16_t role;	 /* enum hv_proc_role */
 	uint64_t memory; /* guest: bytes of memory wanted, a multiple of 4096 */
 	uint32_t nr_vps; /* guest */
 	uint32_t reserved;
@@ -25,7 +34,7 @@ struct hv_proc_hello { /* peer -> root, first packet */
 } PACKED;
 WIRE_SIZE(struct hv_proc_hello, 56);
 
-struct hv_proc_welcome { /* root -> guest; carries 1 + nr_vps fds on success: memory, then VP interrupts */
+struct hv_proc_welcome { /* root -> guest; carries two fds on success: memory, interrupt page */
 	uint32_t magic;
 	int32_t error; /* 0 or a negative errno: refused */
 	uint64_t memory;
@@ -40,7 +49,7 @@ enum hv_proc_op {
 	HV_PROC_WRMSR = 2,     /* guest -> root, answered */
 	HV_PROC_RDMSR = 3,     /* guest -> root, answered */
 	HV_PROC_EOM = 4,       /* guest -> root, not answered */
-	HV_PROC_RESULT = 16,   /* root -> guest; an event connection's first signal carries its eventfd */
+	HV_PROC_RESULT = 16,   /* root -> guest; for HvSignalEvent it carries the doorbell */
 };
 
 struct hv_proc_call { /* guest -> root */
@@ -59,5 +68,19 @@ struct hv_proc_result {
 	uint32_t reserved;
 } PACKED;
 WIRE_SIZE(struct hv_proc_result, 24);
+
+enum hv_proc_irq { /* state of a VP's interrupt; whoever sees anything else treats it as PENDING */
+		   HV_PROC_IRQ_NONE = 0,     /* the VP runs, nothing to tell it */
+		   HV_PROC_IRQ_PENDING = 1,  /* set by who interrupts, cleared by the VP's thread */
+		   HV_PROC_IRQ_SLEEPING = 2, /* set by the VP's thread: wake me */
+};
+
+struct hv_proc_irq_page {
+	struct {
+		uint32_t state;	       /* a futex word */
+		uint32_t reserved[15]; /* one cache line per VP */
+	} vp[64];
+};
+WIRE_SIZE(struct hv_proc_irq_page, 4096);
 
 #endif
