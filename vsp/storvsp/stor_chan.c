@@ -161,6 +161,15 @@ static void chan_called(struct loop_call *call)
 	vmbus_device_kick(c->ctl->dev, c->sub);
 }
 
+void stor_chan_abort_tasks(struct stor_chan *c)
+{
+	uint32_t i;
+
+	for (i = 0; i < c->touched; i++)
+		if (c->reqs[i].start_ns)
+			scsi_task_abort(&c->reqs[i].task);
+}
+
 void stor_chan_close(struct stor_chan *c)
 {
 	c->closing = true;
@@ -168,8 +177,10 @@ void stor_chan_close(struct stor_chan *c)
 		c->resetting = false;
 		loop_timer_cancel(c->loop, &c->reset_timer);
 	}
-	if (c->in_flight)
+	if (c->in_flight) {
+		stor_chan_abort_tasks(c);
 		return; /* the last one posts */
+	}
 	if (c->draining)
 		stor_chan_post(c); /* a fault inside drain(): let it return first */
 	else

@@ -180,19 +180,22 @@ void stor_reset_timeout(struct loop_timer *t)
 }
 
 /*
- * Nothing is aborted: what is in flight on this channel completes with its own status,
- * and the answer to the reset comes behind the last of it, so that no host write can
- * follow the answer. Meanwhile nothing new is read from the ring.
+ * Transfers are not cut short: what is in flight on this channel completes with its own
+ * status (only long UNMAPs and the like stop after their piece), and the answer to the
+ * reset comes behind the last of it, so that no host write can follow the answer.
+ * Meanwhile nothing new is read from the ring.
  */
 static void reset(struct stor_chan *c, const struct vmpkt *pkt)
 {
 	c->reset_id = pkt->trans_id;
 	c->reset_reply_len = stor_reply_len(pkt);
 	c->resetting = true;
-	if (!c->in_flight)
+	if (!c->in_flight) {
 		stor_reset_finish(c);
-	else
-		loop_timer_arm(c->loop, &c->reset_timer, STOR_RESET_WAIT_NS);
+		return;
+	}
+	stor_chan_abort_tasks(c);
+	loop_timer_arm(c->loop, &c->reset_timer, STOR_RESET_WAIT_NS);
 }
 
 /* ---- dispatch ------------------------------------------------------------------------------ */

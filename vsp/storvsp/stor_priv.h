@@ -125,6 +125,8 @@ int stor_chan_open(struct stor_chan **out, struct storvsp *s, uint16_t sub,
 void stor_chan_free(struct stor_chan *c);
 /* The device's close(): stops using the rings; the channel ends when nothing is in flight. */
 void stor_chan_close(struct stor_chan *c);
+/* Commands that work piece by piece stop after their piece; single transfers finish. */
+void stor_chan_abort_tasks(struct stor_chan *c);
 /* Any thread that found @c in the table under the lock: look at the channel on its loop. */
 void stor_chan_post(struct stor_chan *c);
 /* The LUN's entry, with a queue; NULL when there is no such LUN or no queue (*@err then). */
