@@ -2,7 +2,9 @@
 /*
  * A running channel: both rings, one private packet buffer, the signal decision.
  * Everything here runs per packet, so: no allocation, no lock, no indirect call but
- * the signal, and counters that are plain stores of the owner.
+ * the signal, and counters that are plain stores of the owner. What costs most is
+ * not instructions but the control page's cache line travelling between the two ends:
+ * it is written as rarely as the protocol allows.
  */
 #include "vmbus/chan.h"
 
@@ -13,17 +15,19 @@
 
 #define DEFAULT_MAX_PACKET 4096u
 #define LARGEST_PACKET	   (UINT16_MAX * 8u) /* len8 is 16 bits wide */
-#define RING_RESERVE	   16u		     /* trailer and the 8 bytes that always stay free */
+#define LAZY_TURNS	   4096u	     /* see hold_back() */
 
 struct vmbus_chan {
 	struct vmring_in in;
-	uint8_t *copy; /* the packet last received; max_packet bytes */
+	uint8_t *copy; /* the packet last received but for its descriptor; max_packet bytes */
 	uint32_t max_packet;
+	uint32_t lazy;	 /* batches since the read index was last stored */
 	const char *why; /* NULL, or the fault; set once */
 	struct vmring_out out;
 
 	/* Written by the owner, read by anyone: store_relaxed() pairs with vmbus_chan_stats(). */
-	uint64_t packets_in, packets_out, publications, signals_sent, signals_suppressed;
+	uint64_t packets_in, dropped_in, packets_out, publications, signals_sent,
+		signals_suppressed;
 
 	struct vmbus_chan_config cfg;
 	char name[64];
@@ -129,28 +133,38 @@ static void signal_peer(struct vmbus_chan *c)
 
 /* ---- receiving ------------------------------------------------------------- */
 
-/*
- * Copies @len bytes (a multiple of 8, at least 8) out of the ring. Storage packets are
- * around 100 bytes: a call of memcpy would cost more than the moves. The last block
- * may overlap the one before; the private copy is what it is after the last byte.
- */
-ALWAYS_INLINE void copy_in(uint8_t *dst, const uint8_t *src, uint32_t len)
+static void give_back(struct vmbus_chan *c)
 {
-	uint32_t i;
+	c->lazy = 0;
+	if (vmring_in_commit(&c->in))
+		signal_peer(c);
+}
 
-	if (unlikely(len > 256)) {
-		memcpy(dst, src, len);
-	} else if (len >= 32) {
-		for (i = 0; i + 32 < len; i += 32)
-			memcpy(dst + i, src + i, 32);
-		memcpy(dst + len - 32, src + len - 32, 32);
-	} else if (len >= 16) {
-		memcpy(dst, src, 16);
-		memcpy(dst + len - 16, src + len - 16, 16);
-	} else {
-		memcpy(dst, src, 8);
-	}
-	__asm__ volatile("" ::: "memory"); /* the source is not fetched again */
+/*
+ * While we poll (masked), the peer needs our read index only when it runs out of room.
+ * Storing it earlier would take the line away from a writer that is about to store its
+ * own index there. So: at a quarter of the ring, when the writer says that it waits, or
+ * after some turns in any case. Unmasking always stores it.
+ */
+ALWAYS_INLINE void hold_back(struct vmbus_chan *c)
+{
+	if (c->in.next == c->in.published)
+		return;
+	if (!c->in.masked || ++c->lazy >= LAZY_TURNS || load_relaxed(&c->in.ctrl->pending_send_sz))
+		give_back(c);
+	else if (vmring_in_commit_lazy(&c->in))
+		signal_peer(c);
+}
+
+/* What recv returns without a packet. */
+static int nothing(struct vmbus_chan *c, int err)
+{
+	if (unlikely(err != -EAGAIN))
+		return fault(c, vmring_fault_name(c->in.why));
+	if (unlikely(c->in.dropped != c->dropped_in))
+		store_relaxed(&c->dropped_in, c->in.dropped);
+	hold_back(c);
+	return 0;
 }
 
 int vmbus_chan_recv(struct vmbus_chan *c, struct vmpkt *pkt)
@@ -164,17 +178,13 @@ int vmbus_chan_recv(struct vmbus_chan *c, struct vmpkt *pkt)
 	if (unlikely(c->why))
 		return -EPROTO;
 	err = vmring_in_peek(&c->in, &desc, &shared);
-	if (err) {
-		if (likely(err == -EAGAIN))
-			return 0;
-		return fault(c, vmring_fault_name(c->in.why));
-	}
+	if (err)
+		return nothing(c, err);
 	len = desc.len8 * 8u;
 	if (unlikely(len > c->max_packet))
 		return fault(c, "packet longer than the channel accepts");
-	memcpy(c->copy, &desc, sizeof(desc)); /* the checked one, not what is there by now */
-	if (len > sizeof(desc))
-		copy_in(c->copy + sizeof(desc), shared + sizeof(desc), len - sizeof(desc));
+	vmring_copy(c->copy + sizeof(desc), shared + sizeof(desc), len - sizeof(desc));
+	__asm__ volatile("" ::: "memory"); /* nothing below is fetched from the ring again */
 	if (unlikely(vmpkt_decode(pkt, c->copy, &desc, &why)))
 		return fault(c, vmring_fault_name(why));
 	vmring_in_pop(&c->in, &desc);
@@ -184,10 +194,8 @@ int vmbus_chan_recv(struct vmbus_chan *c, struct vmpkt *pkt)
 
 void vmbus_chan_recv_done(struct vmbus_chan *c)
 {
-	if (unlikely(c->why))
-		return;
-	if (vmring_in_commit(&c->in))
-		signal_peer(c);
+	if (likely(!c->why))
+		hold_back(c);
 }
 
 void vmbus_chan_mask(struct vmbus_chan *c)
@@ -200,13 +208,18 @@ bool vmbus_chan_unmask(struct vmbus_chan *c)
 {
 	if (unlikely(c->why))
 		return false;
-	vmbus_chan_recv_done(c);
+	give_back(c);
 	return vmring_in_unmask(&c->in);
 }
 
 bool vmbus_chan_pending(struct vmbus_chan *c)
 {
-	return likely(!c->why) && vmring_in_pending(&c->in);
+	if (unlikely(c->why))
+		return false;
+	if (vmring_in_pending(&c->in))
+		return true;
+	hold_back(c); /* whoever spins here may not come by vmbus_chan_recv_done() */
+	return false;
 }
 
 /* ---- sending ----------------------------------------------------------------- */
@@ -267,16 +280,29 @@ uint32_t vmbus_chan_send_room(struct vmbus_chan *c)
 
 bool vmbus_chan_want_space(struct vmbus_chan *c, uint32_t bytes)
 {
-	uint32_t most = c->out.size - RING_RESERVE;
-
 	if (unlikely(c->why))
 		return false; /* the next send says so */
 	vmbus_chan_flush(c);  /* what the peer cannot see it cannot consume */
-	bytes = bytes > 24 ? (bytes - 1) & ~7u : 16; /* rounded up to 8, less the trailer */
-	return vmring_out_want_space(&c->out, bytes < most ? bytes : most);
+	if (bytes > c->out.size)
+		return false; /* never fits: -EMSGSIZE */
+	/* Rounded up to 8 as on the wire, less the trailer. */
+	return vmring_out_want_space(&c->out, bytes > 24 ? (bytes - 1) & ~7u : 16);
 }
 
 /* ---- the rest ------------------------------------------------------------------ */
+
+/* The first range without a walk: vmpkt_decode() has checked that its pages are there. */
+ALWAYS_INLINE void first_range(const struct vmpkt *pkt, uint32_t *count, uint32_t *offset,
+			       const uint64_t **pfn, uint32_t *npfn)
+{
+	struct vmpkt_gpa_range r;
+
+	memcpy(&r, pkt->ranges, sizeof(r));
+	*count = r.byte_count;
+	*offset = r.byte_offset;
+	*pfn = (const uint64_t *)(const void *)(pkt->ranges + sizeof(r));
+	*npfn = (pkt->ranges_len - (uint32_t)sizeof(r)) / 8; /* or more: @count limits */
+}
 
 int vmbus_chan_iov(struct vmbus_chan *c, const struct vmpkt *pkt, uint32_t index, uint32_t len,
 		   struct iovec *iov, int max)
@@ -284,10 +310,16 @@ int vmbus_chan_iov(struct vmbus_chan *c, const struct vmpkt *pkt, uint32_t index
 	uint32_t cursor = 0, count, offset, npfn;
 	const uint64_t *pfn;
 
-	do {
-		if (!vmpkt_next_range(pkt, &cursor, &count, &offset, &pfn, &npfn))
-			return -EINVAL;
-	} while (unlikely(index--));
+	if (unlikely(pkt->type != VMPKT_GPA_DIRECT || index >= pkt->range_count))
+		return -EINVAL;
+	if (likely(index == 0)) {
+		first_range(pkt, &count, &offset, &pfn, &npfn);
+	} else {
+		do {
+			if (!vmpkt_next_range(pkt, &cursor, &count, &offset, &pfn, &npfn))
+				return -EINVAL;
+		} while (index--);
+	}
 	if (unlikely(len > count || !c->cfg.gpa))
 		return -EINVAL;
 	return hv_gpa_iov(c->cfg.gpa, iov, max, pfn, npfn, offset, len);
@@ -306,6 +338,7 @@ static uint32_t ring_used(const struct vmring_ctrl *ctrl, uint32_t size)
 void vmbus_chan_stats(const struct vmbus_chan *c, struct vmbus_chan_stats *out)
 {
 	out->packets_in = load_relaxed(&c->packets_in);
+	out->dropped_in = load_relaxed(&c->dropped_in);
 	out->packets_out = load_relaxed(&c->packets_out);
 	out->publications = load_relaxed(&c->publications);
 	out->signals_sent = load_relaxed(&c->signals_sent);

@@ -57,7 +57,11 @@ void *vmbus_chan_ctx(const struct vmbus_chan *c); /* the config's */
 /* 1: *@pkt is the next packet; 0: empty; -EPROTO: faulted. */
 int vmbus_chan_recv(struct vmbus_chan *c, struct vmpkt *pkt);
 
-/* Gives consumed ring space back and signals the peer if it waits for it. Once per batch. */
+/*
+ * Gives consumed ring space back and signals the peer if it waits for it. Once per batch.
+ * While the channel is masked this may be put off for some batches; unmask() and
+ * repeated looks at an empty ring never put it off for ever.
+ */
 void vmbus_chan_recv_done(struct vmbus_chan *c);
 
 /* No data signals from the peer until unmask. */
@@ -112,9 +116,10 @@ bool vmbus_chan_faulted(const struct vmbus_chan *c);
 
 struct vmbus_chan_stats {
 	uint64_t packets_in, packets_out;
-	uint64_t publications;			       /* index stores that made data visible */
-	uint64_t signals_sent;			       /* signal() calls */
-	uint64_t signals_suppressed;		       /* publications that needed none */
+	uint64_t dropped_in;	     /* packets of a kind that a client steps over */
+	uint64_t publications;	     /* index stores that made data visible */
+	uint64_t signals_sent;	     /* signal() calls */
+	uint64_t signals_suppressed; /* publications that needed none */
 	uint32_t in_size, in_used, out_size, out_used; /* bytes of the data areas */
 	const char *fault;			       /* NULL or the reason */
 };
