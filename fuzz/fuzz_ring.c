@@ -22,6 +22,16 @@ static void mirror(void)
 	memcpy(area + N, area, N);
 }
 
+/* A packet was written at @at, perhaps over the end: make the two copies equal again. */
+static void mirror_packet(uint32_t at, uint32_t payload)
+{
+	uint32_t end = at + 16 + ((payload + 7) & ~7u) + VMPKT_TRAILER;
+
+	memcpy(area + N + at, area + at, (end < N ? end : N) - at);
+	if (end > N)
+		memcpy(area, area + N, end - N);
+}
+
 static void poke(struct input *in)
 {
 	uint32_t where = input_u16(in), value = input_u32(in);
@@ -54,23 +64,14 @@ static void poke(struct input *in)
 static void write_honest(struct vmring_out *out, struct input *in)
 {
 	uint8_t payload[256];
-	uint32_t len = input_u8(in);
+	uint32_t len = input_u8(in), at = out->next;
 	int err;
 
 	input_take(in, payload, len);
 	err = vmpkt_put_inband(out, input_u8(in) & 1, input_u64(in), payload, len);
 	INVARIANT(err == 0 || err == -EAGAIN || err == -EPROTO);
-	/* What was written behind the end belongs at the start, and the reverse. */
-	if (!err) {
-		for (uint32_t i = 0; i < N; i++) {
-			if (area[i] != area[i + N]) {
-				if (out->next < N / 2 && i < out->next)
-					area[i] = area[i + N];
-				else
-					area[i + N] = area[i];
-			}
-		}
-	}
+	if (!err)
+		mirror_packet(at, len);
 	vmring_out_commit(out);
 	INVARIANT(out->next < N && out->next % 8 == 0 && out->peer_read < N);
 }
