@@ -17,6 +17,8 @@
 struct vmbus_bus;    /* one guest's connection, root side */
 struct vmbus_device; /* one offered device */
 
+#define VMBUS_MAX_SUBCHANNELS 64 /* of one device */
+
 struct vmbus_device_ops {
 	/*
 	 * The guest opened channel @sub (0 = primary): from now on packets may come.
@@ -43,16 +45,19 @@ struct vmbus_device_ops {
 
 struct vmbus_device_desc {
 	struct guid type, instance;
-	uint16_t flags;			 /* offer flags, vmbus section 4.2 */
-	uint8_t user[VMBUS_USER_DATA];	 /* offer's user-defined area */
-	uint32_t max_packet;		 /* longest packet the provider accepts; 0 = 4096 */
-	const char *name;		 /* for people: "scsi0"; copied */
+	uint16_t flags;		       /* offer flags, vmbus section 4.2 */
+	uint8_t user[VMBUS_USER_DATA]; /* offer's user-defined area */
+	uint32_t max_packet;	       /* longest packet the provider accepts; 0 = 4096 */
+	const char *name;	       /* for people: "scsi0"; copied */
 };
 
 /*
  * Offers a device to the guest of @bus (now, or when the guest asks for offers).
  * @ops and @dev must stay valid until the device is gone (see _revoke).
- * Errors: -EEXIST (same type and instance), -ENOSPC (no relid left), -ENOMEM.
+ * A device that was revoked may be offered again at once; the guest sees it when it has
+ * let go of the old one.
+ * Errors: -EEXIST (same type and instance), -ENOSPC (no relid left), -EAGAIN (the guest
+ * does not take messages), -ENOMEM.
  */
 int vmbus_device_offer(struct vmbus_device **out, struct vmbus_bus *bus,
 		       const struct vmbus_device_desc *desc, const struct vmbus_device_ops *ops,
@@ -61,7 +66,8 @@ int vmbus_device_offer(struct vmbus_device **out, struct vmbus_bus *bus,
 /*
  * Offers sub-channels 1..@n beside the open primary (those that exist already stay).
  * To be called after the device-level acknowledgement has been queued. They are
- * rescinded by the bus when the primary closes. Any loop.
+ * rescinded by the bus when the primary closes, and gone with the connection. Any loop;
+ * the offers follow from the bus's loop. -EINVAL: more than VMBUS_MAX_SUBCHANNELS.
  */
 int vmbus_device_offer_subchannels(struct vmbus_device *d, uint16_t n);
 
@@ -70,14 +76,15 @@ void vmbus_device_closed(struct vmbus_device *d, uint16_t sub);
 
 /*
  * Takes the device away: rescinds its offer, closes its channels (close() is called
- * for each open one). @gone(dev) is called when the bus will not call @ops any more.
- * Never waits for the guest.
+ * for each open one). @gone(dev) is called on the bus's loop when the bus will not call
+ * @ops any more, possibly before this returns. Never waits for the guest.
  */
 void vmbus_device_revoke(struct vmbus_device *d, void (*gone)(void *dev));
 
 /*
  * More work than one batch allowed, or completions became ready outside drain(): run
- * flush (and drain again) this turn. Call on: the channel's loop.
+ * flush (and drain again) this turn. Call on: the channel's loop, from open() on until
+ * vmbus_device_closed() (no-op outside).
  */
 void vmbus_device_kick(struct vmbus_device *d, uint16_t sub);
 

@@ -14,8 +14,8 @@
 #include "vmbus/device.h"
 
 struct vmbus_server_config {
-	uint32_t max_version;	  /* 0 = 0x00050003 (5.3); the highest version accepted */
-	struct loop **io_loops;	  /* loops that channels are spread over; NULL = partition's own */
+	uint32_t max_version;	/* 0 = 0x00050003 (5.3); the highest version accepted */
+	struct loop **io_loops; /* channels are spread over them; copied; NULL = partition's own */
 	uint32_t nr_io_loops;
 };
 
@@ -34,23 +34,32 @@ int vmbus_server_create(struct vmbus_bus **out, struct hv_partition *p,
  */
 void vmbus_server_shutdown(struct vmbus_bus *bus, void (*gone)(void *ctx), void *ctx);
 
-/* After gone() and after the last device is gone. */
+/*
+ * After gone() and after the last device is gone; allowed from inside of either callback.
+ * Without _shutdown() only for a bus whose guest never opened a channel.
+ */
 void vmbus_server_destroy(struct vmbus_bus *bus);
 
 struct vmbus_server_stats {
-	const char *state;	/* connection state: "disconnected", "connected", .. */
-	uint32_t version;	/* 0 or the negotiated version */
+	const char *state; /* connection state: "disconnected", "connected", .. */
+	uint32_t version;  /* 0 or the negotiated version */
 	uint64_t messages_in, messages_out, dropped; /* dropped: illegal messages */
-	const char *last_drop;	/* why the last one was dropped, or NULL */
+	const char *last_drop;			     /* why the last one was dropped, or NULL */
 	uint32_t gpadls, gpadl_pages;
+	uint64_t refused;	/* messages that met back-pressure: the guest reads none of ours */
+	uint32_t queued;	/* messages waiting for the guest */
+	uint64_t faults;	/* channels that were faulted */
+	const char *last_fault; /* why the last one was, or NULL */
+	uint64_t missed_bells;	/* packets that only the watchdog found */
 };
 void vmbus_server_stats(const struct vmbus_bus *bus, struct vmbus_server_stats *out);
 
 struct vmbus_channel_info {
-	const char *device;	/* name of the device */
+	const char *device; /* name of the device */
 	uint16_t sub;
 	uint32_t relid, target_vp;
-	const char *state;	/* "offered", "opening", "open", "closing", "revoked", .. */
+	const char
+		*state; /* "not offered", "offered", "opening", "open", "closing", "revoked", .. */
 	bool open;
 	struct vmbus_chan_stats stats; /* when open */
 };
