@@ -130,7 +130,7 @@ $(foreach l,$(LAYERS),$(eval $(call ut_rule,$(l))))
 $(B)/proc/%: $(B)/tests/proc/%.o $(call libs_upto,vmwp)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) -lcheck -lsubunit -lrt
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) -lcheck -lsubunit -lrt -lnbd
 
 $(B)/bench/%: $(B)/bench/%.o $(call libs_upto,vmwp)
 	@mkdir -p $(@D)
