@@ -201,7 +201,7 @@ void vmbus_client_cancel(struct vmbus_client *c)
 	client_lock(c);
 	client_end(c, -ECANCELED);
 	for (uint32_t vp = 0; vp < hv_child_nr_vps(c->child); vp++)
-		client_ring_vp(c, vp);
+		client_kick_vp(c, vp);
 	client_unlock(c);
 }
 

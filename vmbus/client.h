@@ -81,7 +81,7 @@ int vmbus_client_wait_sub(struct vmbus_client *c, const struct vmbus_offer *prim
  * @target_vp. @fault as in struct vmbus_chan_config (may be NULL).
  * The channel's signals go out on the offer's connection.
  * Errors: -ENOENT (rescinded), -EBUSY (open already), -EINVAL (sizes, no such VP), -EIO
- * (the root refused), -ETIMEDOUT, -ENOMEM, -ECONNRESET.
+ * (the root refused), -ETIMEDOUT, -ENOMEM, -EMFILE, -ECONNRESET.
  */
 int vmbus_client_open(struct vmbus_client *c, const struct vmbus_offer *offer, uint32_t ring_bytes,
 		      uint32_t target_vp, uint32_t max_packet,

@@ -229,6 +229,22 @@ static int open_channel(struct vmbus_client *c, struct client_chan *cc)
 	return r.reply.open_result.status ? -EIO : 0;
 }
 
+/*
+ * Fetches the channel's doorbell now, with one signal too many, rather than with the
+ * first packet: then it costs a round trip, and a failure would be a lost signal.
+ */
+static int fetch_doorbell(struct vmbus_client *c, struct client_chan *cc)
+{
+	enum hv_status status;
+
+	pthread_mutex_unlock(&c->lock);
+	status = hv_child_signal_event(c->child, cc->offer.connection_id);
+	pthread_mutex_lock(&c->lock);
+	if (status == HV_STATUS_SUCCESS)
+		return 0;
+	return status == HV_STATUS_NO_RESOURCES ? -EMFILE : -EIO;
+}
+
 static void post_close(struct vmbus_client *c, struct client_chan *cc)
 {
 	union vmbus_msg msg;
@@ -265,12 +281,14 @@ static int bring_up(struct vmbus_client *c, struct client_chan *cc, uint32_t max
 		goto destroy_chan;
 	}
 	err = open_channel(c, cc);
-	if (!err && cc->rescinded)
-		err = -ENOENT;
-	if (!err)
-		return 0;
-	if (err != -EIO) /* the root may have opened it, or be about to */
+	if (!err) {
+		err = cc->rescinded ? -ENOENT : fetch_doorbell(c, cc);
+		if (!err)
+			return 0;
 		post_close(c, cc);
+	} else if (err != -EIO) { /* the root may have opened it, or be about to */
+		post_close(c, cc);
+	}
 	root_is_done = !teardown_gpadl(c, cc, cc->gpadl) || root_gone(c);
 destroy_chan:
 	vmbus_chan_destroy(cc->chan);
@@ -428,7 +446,7 @@ int vmbus_client_modify(struct vmbus_client *c, struct vmbus_chan *chan, uint32_
 	cc->modifying = false;
 	if (!err) {
 		cc->vp = vp;
-		client_ring_vp(c, vp); /* what the old VP was told, the new one has not heard */
+		client_kick_vp(c, vp); /* what the old VP was told, the new one has not heard */
 	}
 unlock:
 	client_unlock(c);

@@ -197,7 +197,7 @@ static const char *on_rescind(struct vmbus_client *c, const union vmbus_msg *msg
 	if (cc->state == CHAN_OFFERED)
 		client_chan_release(c, cc);
 	else if (cc->state == CHAN_OPEN)
-		client_ring_vp(c, cc->vp);
+		client_kick_vp(c, cc->vp);
 	return NULL;
 }
 
@@ -324,7 +324,6 @@ static int pump(struct vmbus_client *c, uint64_t until)
 		r = hv_child_vp_wait(c->child, 0, until > now ? until - now : 0);
 		pthread_mutex_lock(&c->lock);
 		if (r > 0) {
-			c->vp0_rung = false;
 			hv_child_take_events(c->child, 0, on_vp0_flag, c);
 			drain(c);
 		} else if (r < 0) {
@@ -411,15 +410,13 @@ int client_wait_vp0(struct vmbus_client *c, uint64_t until)
 		if (c->ended)
 			return c->ended;
 		if (!c->vp0_events) {
-			c->vp0_waiting = true;
 			if (c->pumping)
 				wait_for_pump(c, sleep_limit(c, until));
 			else
 				r = pump(c, sleep_limit(c, until));
-			c->vp0_waiting = false;
 		}
 		if (c->vp0_events) {
-			c->vp0_events = c->vp0_rung = false;
+			c->vp0_events = false;
 			r = 1;
 		}
 	} while (!r && clock_ns() < until);
@@ -432,13 +429,12 @@ void client_poll_messages(struct vmbus_client *c)
 		pthread_cond_broadcast(&c->changed);
 }
 
-void client_ring_vp(struct vmbus_client *c, uint32_t vp)
+void client_kick_vp(struct vmbus_client *c, uint32_t vp)
 {
-	if (vp >= hv_child_nr_vps(c->child))
-		return; /* a channel without interrupts is polled */
-	if (vp == 0)
-		c->vp0_events = c->vp0_rung = true;
+	if (vp == 0) /* its data thread may be asleep on the pump, not on the VP */
+		c->vp0_events = true;
 	hv_child_kick_vp(c->child, vp);
+	pthread_cond_broadcast(&c->changed);
 }
 
 /* ---- posting ------------------------------------------------------------------------------ */
@@ -500,8 +496,5 @@ void client_lock(struct vmbus_client *c)
 void client_unlock(struct vmbus_client *c)
 {
 	post_releases(c);
-	/* Its data thread may be asleep in a poll(2) of its own, not in vmbus_client_wait(). */
-	if (c->vp0_events && !c->vp0_rung && !c->vp0_waiting)
-		client_ring_vp(c, 0);
 	pthread_mutex_unlock(&c->lock);
 }

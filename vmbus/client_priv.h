@@ -78,9 +78,7 @@ struct vmbus_client {
 	uint32_t connection; /* where messages are posted */
 
 	bool pumping;
-	bool vp0_events;  /* event flags of VP 0 taken, its data thread not told yet */
-	bool vp0_waiting; /* that thread is in client_wait_vp0() */
-	bool vp0_rung;	  /* .. but VP 0's irq fd is readable again for it */
+	bool vp0_events; /* event flags of VP 0 taken, its data thread not told yet */
 	struct client_request *requests;
 
 	struct client_chan *chan[VMBUS_MAX_RELID + 1]; /* by relid */
@@ -103,7 +101,7 @@ struct vmbus_client {
 uint64_t client_deadline(const struct vmbus_client *c); /* now + the configured time out */
 
 void client_lock(struct vmbus_client *c);
-/* Posts what is owed, tells VP 0's data thread about events that others took, unlocks. */
+/* Posts the RELID_RELEASED that are owed, unlocks. */
 void client_unlock(struct vmbus_client *c);
 
 /* Nothing works any more because of @err: every wait ends. */
@@ -135,8 +133,8 @@ int client_wait_vp0(struct vmbus_client *c, uint64_t until);
 /* Handles waiting messages unless another thread does. */
 void client_poll_messages(struct vmbus_client *c);
 
-/* Interrupts VP @vp ourselves, for news that no event flag tells. */
-void client_ring_vp(struct vmbus_client *c, uint32_t vp);
+/* Interrupts VP @vp ourselves, for news that no event flag tells. VMBUS_NO_VP: nobody. */
+void client_kick_vp(struct vmbus_client *c, uint32_t vp);
 
 /* The offer is gone and nobody uses the channel: frees it, owes RELID_RELEASED. */
 void client_chan_release(struct vmbus_client *c, struct client_chan *cc);
