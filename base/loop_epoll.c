@@ -96,6 +96,7 @@ static int epoll_enter(struct loop *l, uint64_t timeout_ns)
 {
 	int n;
 
+	l->io_wanted = 0;
 	l->stats.enters++;
 	n = wait_events(l, timeout_ns);
 	l->e.nr = n < 0 ? 0 : n;

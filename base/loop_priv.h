@@ -19,7 +19,11 @@
 #include "base/clock.h"
 #include "base/loop.h"
 
-#define NO_SLOT UINT32_MAX
+#define NO_SLOT	  UINT32_MAX
+
+/* Why the next turn must enter the kernel (struct loop, io_wanted). */
+#define IO_UNSENT 1
+#define IO_LOOK	  2 /* it may have something that memory does not show */
 
 enum slot_kind { SLOT_FREE, SLOT_WAKE, SLOT_FD, SLOT_BELL };
 
@@ -81,6 +85,7 @@ struct spin_state {
 	uint64_t max_ns, budget_ns;
 	uint32_t lost_streak; /* spins in a row that ended in sleeping anyway */
 	uint32_t holdoff;     /* sleeps until spinning may be tried again */
+	uint32_t defeats;     /* lost streaks since the last spin that was won */
 	bool always;
 };
 
@@ -94,7 +99,7 @@ struct loop {
 	struct loop_hook *hooks, **hooks_tail;	      /* queued */
 	struct loop_hook *hooks_running;	      /* taken from the queue, not called yet */
 	uint32_t ticks_left;			      /* turns until the next slow tick */
-	bool unsent;				      /* SQEs or slot changes to submit */
+	uint8_t io_wanted; /* IO_UNSENT: SQEs or slot changes to submit; IO_LOOK */
 	bool now_valid;
 	bool pollers_grew; /* while arming: the newcomer has not been asked */
 	bool stopped;	   /* loop_stop() has reached us */

@@ -13,14 +13,16 @@
 #include "base/loop_priv.h"
 
 /* With operations in flight, ask the kernel anyway after that many slow ticks of silence. */
-#define FALLBACK_TICKS	64
+#define FALLBACK_TICKS	  64
 
-#define SPIN_START_NS	4000
-#define SPIN_MIN_NS	1000
-#define SPIN_CLOCK	16 /* spin steps between two looks at the clock */
-#define WAKE_COST_NS	100000
-#define LOST_STREAK_MAX 8
-#define HOLDOFF_SLEEPS	64
+#define SPIN_START_NS	  4000
+#define SPIN_MIN_NS	  1000
+#define SPIN_CLOCK	  16 /* spin steps between two looks at the clock */
+#define SPIN_CREDIT	  2  /* steps of a spin that prove nothing */
+#define WAKE_COST_NS	  100000
+#define LOST_STREAK_MAX	  8  /* lost spins in a row that end spinning for a while: */
+#define HOLDOFF_MIN	  64 /* sleeps, */
+#define HOLDOFF_DOUBLINGS 7  /* doubled each time it happens again */
 
 /* ---- pollers ------------------------------------------------------------------ */
 
@@ -79,11 +81,11 @@ static inline bool kernel_has_news(const struct loop *l)
 }
 
 /* Submits and reaps without waiting. Returns how many events were told, or -errno. */
-static NOINLINE int do_io(struct loop *l, bool must_enter)
+static NOINLINE int do_io(struct loop *l)
 {
 	int err = 0, n;
 
-	if (must_enter || l->unsent ||
+	if (l->io_wanted ||
 	    (load_relaxed(l->sq_flags) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)))
 		err = l->engine->enter(l, 0);
 	if (err)
@@ -95,62 +97,49 @@ static NOINLINE int do_io(struct loop *l, bool must_enter)
 }
 
 /* Every tick_interval turns: timers, and the kernel where it cannot be seen in memory. */
-static NOINLINE int slow_tick(struct loop *l)
+static NOINLINE bool slow_tick(struct loop *l)
 {
-	bool must_enter = !loop_has_uring(l);
-	int did = 0;
-
 	l->ticks_left = l->tick_interval;
 	l->now_valid = false;
-	if (l->timers.next != &l->timers)
-		did = loop_fire_timers(l);
+	if (!loop_has_uring(l))
+		l->io_wanted |= IO_LOOK;
 	if (loop_ops_in_flight(l) && ++l->fallback_ticks >= FALLBACK_TICKS) {
 		l->fallback_ticks = 0;
-		must_enter = true;
+		l->io_wanted |= IO_LOOK;
 	}
-	if (must_enter) {
-		int n = do_io(l, true);
-
-		return n < 0 ? n : did + n;
-	}
-	return did;
+	return l->timers.next != &l->timers && loop_fire_timers(l);
 }
 
 /* ---- one look at everything --------------------------------------------------------- */
 
 /* Steps 1 and 2 of a turn. */
-static inline int look_inside(struct loop *l)
+static inline bool look_inside(struct loop *l)
 {
-	int did = 0;
+	bool did = false;
 
 	l->now_valid = false;
 	if (unlikely(load_relaxed(&l->posted) != NULL))
 		did |= loop_run_posted(l);
-	if (unlikely(--l->ticks_left == 0)) {
+	if (unlikely(--l->ticks_left == 0))
 		did |= slow_tick(l);
-		if (did < 0)
-			return did;
-	}
 	return did | run_pollers(l);
 }
 
-/* Steps 3 and 4. */
+/* Steps 3 and 4. Returns how many events were told, or -errno. */
 static inline int look_outside(struct loop *l)
 {
 	if (l->hooks)
 		loop_flush_hooks(l);
-	if (l->unsent || kernel_has_news(l))
-		return do_io(l, false);
+	if (l->io_wanted || kernel_has_news(l))
+		return do_io(l);
 	return 0;
 }
 
 static inline int look(struct loop *l)
 {
-	int did = look_inside(l), n;
+	bool did = look_inside(l);
+	int n = look_outside(l);
 
-	if (unlikely(did < 0))
-		return did;
-	n = look_outside(l);
 	return n < 0 ? n : did | n;
 }
 
@@ -166,19 +155,19 @@ static bool may_sleep(struct loop *l)
 }
 
 /*
- * Learns from one sleep. @idle_ns is the time without work: the spin before it, and
- * the sleep. Short means that a longer spin would have caught the event, allowing for
- * our own wake-up and that of a peer that slept as well. But on a busy machine the
- * peer may need our very core to answer: spins that are lost all the time stop for a
- * while, whatever the idle times say.
+ * Learns from one sleep, which an @event ended, or else a timer or the caller's limit. @idle_ns is
+ * the time without work: the spin before it, and the sleep. Short means that a longer spin would
+ * have caught the event, allowing for our own wake-up and that of a peer that slept as well. But on
+ * a busy machine the peer may need our very core to answer: spins that are lost all the time stop
+ * for a while, whatever the idle times say.
  */
-static void adapt_spin(struct spin_state *s, uint64_t idle_ns, bool spun)
+static void adapt_spin(struct spin_state *s, uint64_t idle_ns, bool spun, bool event)
 {
 	if (idle_ns > s->max_ns + WAKE_COST_NS) {
 		s->budget_ns /= 2;
 		if (s->budget_ns < SPIN_MIN_NS)
 			s->budget_ns = 0;
-	} else if (!s->holdoff) {
+	} else if (event && idle_ns > SPIN_MIN_NS && !s->holdoff) {
 		s->budget_ns = s->budget_ns ? 2 * s->budget_ns : SPIN_START_NS;
 		if (s->budget_ns > s->max_ns)
 			s->budget_ns = s->max_ns;
@@ -188,8 +177,17 @@ static void adapt_spin(struct spin_state *s, uint64_t idle_ns, bool spun)
 	if (spun && ++s->lost_streak >= LOST_STREAK_MAX) {
 		s->budget_ns = 0;
 		s->lost_streak = 0;
-		s->holdoff = HOLDOFF_SLEEPS;
+		s->holdoff = HOLDOFF_MIN << s->defeats;
+		s->defeats += s->defeats < HOLDOFF_DOUBLINGS;
 	}
+}
+
+/* What came in the first steps was there already: spinning did not win it. */
+static void spin_won(struct loop *l, uint32_t step)
+{
+	l->stats.spins_won++;
+	if (step > SPIN_CREDIT)
+		l->spin.lost_streak = l->spin.defeats = 0;
 }
 
 /* Deals with what ended the sleep, so that loop_turn() returns with it done. */
@@ -199,8 +197,8 @@ static int after_sleep(struct loop *l, uint64_t slept_from, uint64_t spun_ns)
 
 	if (load_relaxed(&l->posted))
 		did |= loop_run_posted(l);
-	if (l->spin.max_ns && did)
-		adapt_spin(&l->spin, spun_ns + loop_now(l) - slept_from, spun_ns != 0);
+	if (l->spin.max_ns)
+		adapt_spin(&l->spin, spun_ns + loop_now(l) - slept_from, spun_ns, did);
 	if (l->timers.next != &l->timers)
 		did |= loop_fire_timers(l);
 	if (l->hooks)
@@ -248,14 +246,14 @@ static int spin(struct loop *l, uint64_t budget_ns, uint64_t *spun_ns)
 {
 	uint64_t start = 0, now;
 
+	l->ticks_left = 1; /* with epoll, what is ready now would pass for a win later */
 	for (uint32_t step = 1;; step++) {
 		int did;
 
 		cpu_relax();
 		did = look(l);
 		if (did) {
-			l->stats.spins_won++;
-			l->spin.lost_streak = 0;
+			spin_won(l, step);
 			return did;
 		}
 		if (step % SPIN_CLOCK)
@@ -292,30 +290,26 @@ static NOINLINE int idle(struct loop *l, uint64_t timeout_ns)
  * Submitting and sleeping are one system call when they come together. A caller of
  * loop_turn() wants to see what was done before any sleep; loop_run() does not.
  */
-static inline bool sleep_at_once(const struct loop *l, int did, uint64_t timeout_ns)
+static inline bool sleep_at_once(const struct loop *l, bool did, uint64_t timeout_ns)
 {
-	return l->unsent && timeout_ns && (l->running || !did) && !l->spin.always &&
-	       !l->spin.budget_ns;
+	return (l->io_wanted & IO_UNSENT) && timeout_ns && (l->running || !did) &&
+	       !l->spin.always && !l->spin.budget_ns;
 }
 
 static inline int turn(struct loop *l, uint64_t timeout_ns)
 {
-	int did, n;
+	bool did;
+	int n;
 
 	l->stats.turns++;
 	did = look_inside(l);
-	if (unlikely(did < 0))
-		return did;
 	if (sleep_at_once(l, did, timeout_ns)) {
 		n = sleep_turn(l, timeout_ns, 0);
 		return n < 0 ? n : did | n;
 	}
 	n = look_outside(l);
-	if (unlikely(n < 0))
-		return n;
-	did |= n;
-	if (did || !timeout_ns)
-		return did;
+	if (did || n || !timeout_ns)
+		return n < 0 ? n : did | n;
 	if (l->spin.always) {
 		cpu_relax();
 		return 0;

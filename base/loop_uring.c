@@ -74,7 +74,7 @@ static struct io_uring_sqe *take_sqe(struct loop *l, uint64_t user_data)
 	memset(sqe, 0, sizeof(*sqe));
 	sqe->user_data = user_data;
 	l->u.user_data[sqe - ring->sq.sqes] = user_data;
-	l->unsent = true;
+	l->io_wanted |= IO_UNSENT;
 	return sqe;
 }
 
@@ -87,7 +87,7 @@ static void slot_todo(struct loop *l, uint32_t slot)
 	s->todo = true;
 	s->next = l->u.todo;
 	l->u.todo = slot;
-	l->unsent = true;
+	l->io_wanted |= IO_UNSENT;
 }
 
 /* What the slot needs next from the kernel. False when there is no SQE for it now. */
@@ -150,7 +150,9 @@ static int uring_enter(struct loop *l, uint64_t timeout_ns)
 		n = enter(l, 1, IORING_ENTER_GETEVENTS, NULL, 0);
 	else
 		n = enter(l, 1, IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG, &arg, sizeof(arg));
-	l->unsent = l->u.todo != NO_SLOT || sq->sqe_tail != load_acquire(sq->khead);
+	l->io_wanted = 0;
+	if (l->u.todo != NO_SLOT || sq->sqe_tail != load_acquire(sq->khead))
+		l->io_wanted = IO_UNSENT;
 	/* Short of memory or of completion space: what is unsent goes with the next turn. */
 	if (n == -EINTR || n == -ETIME || n == -EAGAIN || n == -EBUSY)
 		return 0;

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT */
+/* Scatter lists, compared byte by byte with a flat model. */
+#include <check.h>
+#include <errno.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/iov.h"
+
+#define N     5
+#define TOTAL 40
+
+/* Five pieces with gaps between them; two are empty. */
+static const size_t lens[N] = { 7, 0, 16, 17, 0 };
+static uint8_t arena[N][32];
+static struct iovec iov[N];
+
+static void setup(void)
+{
+	memset(arena, 0xee, sizeof(arena));
+	for (int i = 0; i < N; i++)
+		iov[i] = (struct iovec){ arena[i], lens[i] };
+}
+
+/* Reads the list one byte at a time: the model. */
+static void flatten(uint8_t *out)
+{
+	for (int i = 0; i < N; i++)
+		for (size_t j = 0; j < lens[i]; j++)
+			*out++ = arena[i][j];
+}
+
+static void check_gaps_untouched(void)
+{
+	for (int i = 0; i < N; i++)
+		for (size_t j = lens[i]; j < sizeof(arena[i]); j++)
+			ck_assert_int_eq(arena[i][j], 0xee);
+}
+
+static size_t expected(size_t offset, size_t len)
+{
+	if (offset >= TOTAL)
+		return 0;
+	return len < TOTAL - offset ? len : TOTAL - offset;
+}
+
+START_TEST(length_is_the_sum)
+{
+	ck_assert_uint_eq(iov_length(iov, N), TOTAL);
+	ck_assert_uint_eq(iov_length(iov, 0), 0);
+}
+END_TEST
+
+START_TEST(copies_at_every_offset_and_length)
+{
+	uint8_t src[64], flat[TOTAL], back[64];
+
+	for (size_t i = 0; i < sizeof(src); i++)
+		src[i] = (uint8_t)(i + 1);
+	for (size_t off = 0; off <= TOTAL + 2; off++) {
+		for (size_t len = 0; len <= TOTAL + 2; len++) {
+			size_t want = expected(off, len);
+
+			setup();
+			ck_assert_uint_eq(iov_from_buf(iov, N, off, src, len), want);
+			flatten(flat);
+			for (size_t i = 0; i < TOTAL; i++)
+				ck_assert_uint_eq(flat[i],
+						  i >= off && i < off + want ? src[i - off] : 0xee);
+			check_gaps_untouched();
+
+			memset(back, 0x11, sizeof(back));
+			ck_assert_uint_eq(iov_to_buf(iov, N, off, back, len), want);
+			ck_assert_mem_eq(back, src, want);
+			for (size_t i = want; i < sizeof(back); i++)
+				ck_assert_uint_eq(back[i], 0x11);
+		}
+	}
+}
+END_TEST
+
+START_TEST(fills_only_its_range)
+{
+	uint8_t flat[TOTAL];
+
+	for (size_t off = 0; off <= TOTAL + 1; off++) {
+		for (size_t len = 0; len <= TOTAL + 1; len++) {
+			size_t want = expected(off, len);
+
+			setup();
+			ck_assert_uint_eq(iov_fill(iov, N, off, 0x42, len), want);
+			flatten(flat);
+			for (size_t i = 0; i < TOTAL; i++)
+				ck_assert_uint_eq(flat[i],
+						  i >= off && i < off + want ? 0x42 : 0xee);
+			check_gaps_untouched();
+		}
+	}
+}
+END_TEST
+
+START_TEST(slices_cover_exactly_their_range)
+{
+	struct iovec out[N];
+	uint8_t flat[TOTAL], got[TOTAL];
+
+	for (size_t i = 0; i < TOTAL; i++)
+		iov_fill(iov, N, i, (int)i, 1);
+	flatten(flat);
+	for (size_t off = 0; off <= TOTAL; off++) {
+		for (size_t len = 0; off + len <= TOTAL; len++) {
+			int n = iov_slice(out, N, iov, N, off, len);
+
+			ck_assert_int_ge(n, 0);
+			ck_assert_uint_eq(iov_length(out, n), len);
+			ck_assert_uint_eq(iov_to_buf(out, n, 0, got, TOTAL), len);
+			ck_assert_mem_eq(got, flat + off, len);
+		}
+		ck_assert_int_eq(iov_slice(out, N, iov, N, off, TOTAL - off + 1), -EINVAL);
+	}
+	ck_assert_int_eq(iov_slice(out, N, iov, N, TOTAL + 1, 1), -EINVAL);
+	ck_assert_int_eq(iov_slice(out, N, iov, N, 0, SIZE_MAX), -EINVAL);
+}
+END_TEST
+
+START_TEST(slice_stops_at_the_room_given)
+{
+	struct iovec out[3];
+
+	ck_assert_int_eq(iov_slice(out, 2, iov, N, 0, 24), -EINVAL); /* needs three */
+	ck_assert_int_eq(iov_slice(out, 3, iov, N, 0, 24), 3);
+	ck_assert_int_eq(iov_slice(out, 0, iov, N, 3, 0), 0);
+	ck_assert_int_eq(iov_slice(out, 1, iov, N, 7, 16), 1); /* skips the empty piece */
+	ck_assert_ptr_eq(out[0].iov_base, arena[2]);
+}
+END_TEST
+
+START_TEST(alignment_looks_at_addresses_and_lengths)
+{
+	static _Alignas(4096) uint8_t page[8192];
+	struct iovec v[2] = { { page, 4096 }, { page + 4096, 512 } };
+
+	ck_assert(iov_aligned(v, 2, 512));
+	ck_assert(!iov_aligned(v, 2, 1024)); /* the length */
+	ck_assert(iov_aligned(v, 1, 4096));
+	v[0].iov_base = page + 1;
+	ck_assert(!iov_aligned(v, 2, 2));
+	ck_assert(iov_aligned(v, 2, 1));
+	ck_assert(iov_aligned(v, 0, 4096));
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("base/iov");
+	TCase *tc = tcase_create("iov");
+	SRunner *sr;
+	int failed;
+
+	tcase_add_checked_fixture(tc, setup, NULL);
+	tcase_add_test(tc, length_is_the_sum);
+	tcase_add_test(tc, copies_at_every_offset_and_length);
+	tcase_add_test(tc, fills_only_its_range);
+	tcase_add_test(tc, slices_cover_exactly_their_range);
+	tcase_add_test(tc, slice_stops_at_the_room_given);
+	tcase_add_test(tc, alignment_looks_at_addresses_and_lengths);
+	suite_add_tcase(s, tc);
+	sr = srunner_create(s);
+	srunner_run_all(sr, CK_NORMAL);
+	failed = srunner_ntests_failed(sr);
+	srunner_free(sr);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
