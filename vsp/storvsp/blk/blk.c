@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The contract of blk.h in front of the engines: arguments are checked and
+ * operations counted here, once for all of them.
+ */
+#include "vsp/storvsp/blk/blk_int.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+
+static const char *const engine_names[] = {
+	[BLK_ENGINE_AUTO] = "auto",  [BLK_ENGINE_URING] = "io_uring",
+	[BLK_ENGINE_AIO] = "libaio", [BLK_ENGINE_MEMORY] = "memory",
+	[BLK_ENGINE_NULL] = "null",  [BLK_ENGINE_THREADS] = "threads",
+};
+
+const char *blk_engine_name(enum blk_engine e)
+{
+	return (unsigned)e < ARRAY_SIZE(engine_names) ? engine_names[e] : "?";
+}
+
+int blk_fail(char *why, size_t whylen, int err, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	if (whylen)
+		vsnprintf(why, whylen, fmt, ap);
+	va_end(ap);
+	return err;
+}
+
+/* ---- devices ---------------------------------------------------------- */
+
+int blk_dev_init(struct blk_dev *d, const struct blk_ops *ops, const char *path)
+{
+	if (path) {
+		d->path = strdup(path);
+		if (!d->path)
+			return -ENOMEM;
+	}
+	d->ops = ops;
+	d->info.path = d->path;
+	pthread_mutex_init(&d->lock, NULL);
+	return 0;
+}
+
+void blk_dev_fini(struct blk_dev *d)
+{
+	pthread_mutex_destroy(&d->lock);
+	free(d->path);
+}
+
+int blk_dev_open(struct blk_dev **out, const struct blk_config *cfg, char *why, size_t whylen)
+{
+	struct blk_config c = *cfg;
+
+	*out = NULL;
+	if (whylen)
+		why[0] = '\0';
+	if (!c.block_size)
+		c.block_size = 512;
+	if (c.block_size != 512 && c.block_size != 4096)
+		return blk_fail(why, whylen, -EINVAL, "block size %u: only 512 and 4096 exist",
+				c.block_size);
+	if (c.size % c.block_size)
+		return blk_fail(
+			why, whylen, -EINVAL,
+			"size %llu is not a multiple of the %u-byte block; round it down to %llu",
+			(unsigned long long)c.size, c.block_size,
+			(unsigned long long)(c.size - c.size % c.block_size));
+	if (c.engine == BLK_ENGINE_MEMORY || c.engine == BLK_ENGINE_NULL)
+		return blk_mem_open(out, &c, why, whylen);
+	if (!c.path || !c.path[0])
+		return blk_fail(why, whylen, -EINVAL,
+				"no image is named; give the path of a file or block device");
+	return blk_file_open(out, &c, why, whylen);
+}
+
+void blk_dev_close(struct blk_dev *d)
+{
+	if (d)
+		d->ops->close(d);
+}
+
+void blk_dev_info(const struct blk_dev *d, struct blk_info *out)
+{
+	pthread_mutex_t *lock = (pthread_mutex_t *)&d->lock;
+
+	pthread_mutex_lock(lock); /* what the engine learns while it runs is in there too */
+	*out = d->info;
+	pthread_mutex_unlock(lock);
+}
+
+bool blk_dev_flush_failed(const struct blk_dev *d)
+{
+	return load_relaxed(&d->flush_failed);
+}
+
+static void stats_add(struct blk_stats *sum, const struct blk_stats *s)
+{
+	for (int i = 0; i < BLK_OP_COUNT; i++)
+		sum->ops[i] += load_relaxed(&s->ops[i]);
+	sum->bytes[0] += load_relaxed(&s->bytes[0]);
+	sum->bytes[1] += load_relaxed(&s->bytes[1]);
+	sum->errors += load_relaxed(&s->errors);
+	sum->resubmitted += load_relaxed(&s->resubmitted);
+	sum->bounced += load_relaxed(&s->bounced);
+	sum->inlined += load_relaxed(&s->inlined);
+	sum->in_flight += load_relaxed(&s->in_flight);
+}
+
+void blk_dev_stats(const struct blk_dev *d, struct blk_stats *out)
+{
+	pthread_mutex_t *lock = (pthread_mutex_t *)&d->lock;
+
+	pthread_mutex_lock(lock);
+	*out = d->retired;
+	for (const struct blk_queue *q = d->queues; q; q = q->next)
+		stats_add(out, &q->stats);
+	pthread_mutex_unlock(lock);
+}
+
+/* ---- queues ----------------------------------------------------------- */
+
+static void open_inbox(struct loop_call *call)
+{
+	struct blk_queue *q = container_of(call, struct blk_queue, call);
+	struct blk_list mail;
+	struct blk_req *req;
+
+	pthread_mutex_lock(&q->dev->lock);
+	mail = blk_list_take(&q->inbox);
+	q->inbox_posted = false;
+	pthread_mutex_unlock(&q->dev->lock);
+	while ((req = blk_list_pop(&mail)))
+		q->dev->ops->resume(q, req);
+}
+
+void blk_queue_mail(struct blk_queue *q, struct blk_req *req)
+{
+	blk_list_push(&q->inbox, req);
+	if (q->inbox_posted)
+		return;
+	q->inbox_posted = true;
+	loop_post(q->loop, &q->call);
+}
+
+int blk_queue_create(struct blk_queue **out, struct blk_dev *d, struct loop *loop)
+{
+	struct blk_queue *q;
+	int err = d->ops->queue_create(&q, d, loop);
+
+	if (err)
+		return err;
+	q->submit = d->ops->submit;
+	q->size = d->info.size;
+	q->block_mask = d->info.block_size - 1;
+	q->readonly = d->info.readonly;
+	q->dev = d;
+	q->loop = loop;
+	q->call.fn = open_inbox;
+	pthread_mutex_lock(&d->lock);
+	q->next = d->queues;
+	d->queues = q;
+	pthread_mutex_unlock(&d->lock);
+	*out = q;
+	return 0;
+}
+
+void blk_queue_destroy(struct blk_queue *q)
+{
+	struct blk_dev *d = q->dev;
+	struct blk_queue **link = &d->queues;
+
+	pthread_mutex_lock(&d->lock);
+	while (*link != q)
+		link = &(*link)->next;
+	*link = q->next;
+	stats_add(&d->retired, &q->stats);
+	pthread_mutex_unlock(&d->lock);
+	d->ops->queue_destroy(q);
+}
+
+/* ---- requests --------------------------------------------------------- */
+
+static void account(struct blk_queue *q, const struct blk_req *req, int result)
+{
+	if (unlikely(result)) {
+		blk_count(&q->stats.errors, 1);
+		return;
+	}
+	blk_count(&q->stats.ops[req->op], 1);
+	if (req->op <= BLK_WRITE)
+		blk_count(&q->stats.bytes[req->op], req->len);
+}
+
+void blk_req_finish(struct blk_queue *q, struct blk_req *req, int result)
+{
+	store_relaxed(&q->stats.in_flight, q->stats.in_flight - 1);
+	account(q, req, result);
+	req->done(req, result);
+}
+
+static bool out_of_range(const struct blk_queue *q, const struct blk_req *req)
+{
+	return ((req->offset | req->len) & q->block_mask) || req->len > q->size ||
+	       req->offset > q->size - req->len;
+}
+
+/* 0 to go on, 1 when there is nothing to do, or why not. */
+static int check(const struct blk_queue *q, const struct blk_req *req)
+{
+	if (unlikely(req->op >= BLK_OP_COUNT))
+		return -EINVAL;
+	if (req->op == BLK_FLUSH)
+		return 0;
+	if (unlikely(out_of_range(q, req)))
+		return -EINVAL;
+	if (unlikely(q->readonly && req->op != BLK_READ))
+		return -EROFS;
+	return req->len == 0;
+}
+
+int blk_submit(struct blk_queue *q, struct blk_req *req)
+{
+	int r = check(q, req);
+
+	if (likely(r == 0)) {
+		if (req->start_ns)
+			req->start_ns = clock_ns();
+		r = q->submit(q, req);
+		if (r == -EINPROGRESS) {
+			store_relaxed(&q->stats.in_flight, q->stats.in_flight + 1);
+			return r;
+		}
+	} else if (r > 0) {
+		r = 0;
+	}
+	account(q, req, r);
+	return r;
+}
