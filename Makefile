@@ -120,7 +120,7 @@ define ut_rule
 $(B)/ut/$(1)/%: $(B)/tests/ut/$(1)/%.o $$(call obj,$(FAKE_$(1))) $$(call libs_upto,$(1))
 	@mkdir -p $$(@D)
 	$$(call say,LD,$$@)
-	$$(Q)$(CC) $$(ALL_LDFLAGS) -o $$@ $$^ $$(LIBS) -lcheck -lsubunit -lrt
+	$$(Q)$(CC) $$(ALL_LDFLAGS) -o $$@ $$^ $$(LIBS) -lcheck -lsubunit -lrt -lm
 endef
 FAKE_vsp := $(wildcard tests/fake/fake_bus.c tests/fake/mock_stor_guest.c)
 FAKE_vmbus := $(wildcard tests/fake/fake_partition.c)
@@ -130,7 +130,7 @@ $(foreach l,$(LAYERS),$(eval $(call ut_rule,$(l))))
 $(B)/proc/%: $(B)/tests/proc/%.o $(call libs_upto,vmwp)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) -lcheck -lsubunit -lrt -lnbd
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) -lcheck -lsubunit -lrt -lm -lnbd
 
 $(B)/bench/%: $(B)/bench/%.o $(call libs_upto,vmwp)
 	@mkdir -p $(@D)
@@ -182,8 +182,12 @@ $(F)/%.o: %.c Makefile
 $(F)/lib.a: $(patsubst %.c,$(F)/%.o,$(FUZZ_LIBSRC))
 	$(Q)rm -f $@ && ar rcs $@ $^
 
-FUZZ_FAKES = $(wildcard tests/fake/fake_bus.c tests/fake/fake_partition.c)
-$(F)/bin/%: $(F)/fuzz/fuzz_%.o $(F)/lib.a
+# In an archive of its own, so that only the target that drives the fake bus gets it.
+FUZZ_FAKES := $(wildcard tests/fake/fake_bus.c)
+$(F)/fakes.a: $(patsubst %.c,$(F)/%.o,$(FUZZ_FAKES))
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+$(F)/bin/%: $(F)/fuzz/fuzz_%.o $(F)/fakes.a $(F)/lib.a
 	@mkdir -p $(@D)
 	$(call say,FUZZLD,$@)
 	$(Q)$(CLANG) -fsanitize=fuzzer,$(FUZZ_SAN) -pthread -o $@ $^ -luring -laio -lz -lm
@@ -197,7 +201,7 @@ fuzz: setup
 $(B)/replay/%: $(B)/fuzz/fuzz_%.o $(B)/fuzz/replay.o $(call libs_upto,vsp) $(call lib,vsc)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(B)/fuzz/fuzz_$*.o $(B)/fuzz/replay.o $(call lib,vsc) $(call libs_upto,vsp) $(LIBS) -lcheck -lsubunit -lrt
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(B)/fuzz/fuzz_$*.o $(B)/fuzz/replay.o $(call lib,vsc) $(call libs_upto,vsp) $(LIBS) -lcheck -lsubunit -lrt -lm
 
 fuzz-replay: $(patsubst %,$(B)/replay/%,$(FUZZ))
 
