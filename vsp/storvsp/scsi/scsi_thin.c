@@ -13,7 +13,7 @@
 
 #include "vsp/storvsp/scsi/scsi_int.h"
 
-#define DISCARD_CHUNK (64ull << 20) /* longer punches hold the inode lock for too long */
+#define DISCARD_CHUNK (256ull << 20) /* where an abort can stop it; engines pace themselves */
 #define PATTERN_MAX   (1u << 20)
 
 struct extent {
@@ -42,11 +42,11 @@ static bool walk_fail(struct scsi_task *t, uint32_t sense)
 	return scsi_fail(t, sense);
 }
 
-/* Repeats @block over a buffer that serves the rest of the extent piece by piece. */
+/* Repeats @block over a buffer that serves this extent, and all others, piece by piece. */
 static int make_pattern(struct scsi_task *t, const uint8_t *block)
 {
 	struct scsi_walk *w = &t->walk;
-	uint32_t len = (uint32_t)MIN(w->end - w->pos, PATTERN_MAX);
+	uint32_t len = w->count ? PATTERN_MAX : (uint32_t)MIN(w->end - w->pos, PATTERN_MAX);
 	uint32_t done = scsi_block_size(t->lun);
 	uint8_t *p = scsi_scratch_get(t->lun, len);
 
