@@ -300,7 +300,8 @@ bool stor_notify(struct stor_chan *c)
 	    s->version < VSTOR_V4_2)
 		return false;
 	/* Completions come first: their space is promised. A full ring keeps the flag up. */
-	if (vmbus_chan_send_room(c->chan) < room && vmbus_chan_want_space(c->chan, room))
+	if (vmbus_chan_send_room(c->chan) < room &&
+	    (vmbus_chan_want_space(c->chan, room) || vmbus_chan_send_room(c->chan) < room))
 		return false;
 	store_relaxed(&s->notify, 0);
 	return !vmbus_chan_send(c->chan, 0, VSTOR_ID_UNSOLICITED, &out,

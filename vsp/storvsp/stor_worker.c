@@ -325,23 +325,32 @@ static bool chan_ready(const struct stor_chan *c, bool *hold)
 	return mine && ready;
 }
 
+/*
+ * Completions that have room, beyond those promised to requests in flight. When there is
+ * none, the guest is asked for a signal as soon as it has read some; a ring that is too
+ * small even for that is looked at again after each completion.
+ */
+static uint32_t free_replies(struct stor_chan *c)
+{
+	uint32_t room = vmbus_chan_send_room(c->chan) / STOR_REPLY_SPACE;
+
+	if (unlikely(room <= c->in_flight)) {
+		if (vmbus_chan_want_space(c->chan, (c->in_flight + 1) * STOR_REPLY_SPACE))
+			return 0;
+		room = vmbus_chan_send_room(c->chan) / STOR_REPLY_SPACE;
+	}
+	return room > c->in_flight ? room - c->in_flight : 0;
+}
+
 /* How many requests may be read now: slots, and room for their completions. */
 static uint32_t intake(struct stor_chan *c)
 {
-	uint32_t slots, room, n;
+	uint32_t slots, n;
 
 	if (c->resetting)
 		return 0;
 	slots = c->depth - c->in_flight;
-	room = vmbus_chan_send_room(c->chan) / STOR_REPLY_SPACE;
-	while (unlikely(room <= c->in_flight)) {
-		if (vmbus_chan_want_space(c->chan, (c->in_flight + 1) * STOR_REPLY_SPACE))
-			return 0; /* the guest signals when it has read some */
-		if (vmbus_chan_faulted(c->chan))
-			return 0;
-		room = vmbus_chan_send_room(c->chan) / STOR_REPLY_SPACE;
-	}
-	n = room - c->in_flight;
+	n = free_replies(c);
 	if (slots < n)
 		n = slots;
 	return n < STOR_BATCH ? n : STOR_BATCH;

@@ -5,6 +5,7 @@
  * cases (S, P) where one is covered.
  */
 #include <check.h>
+#include <stdlib.h>
 
 #include "tests/fake/mock_stor_guest.h"
 #include "tests/fake/vstor_vectors.h"
