@@ -125,8 +125,10 @@ static void fill(const struct blk_req *r, char *model)
 		uint64_t n = r->iov[i].iov_len < left ? r->iov[i].iov_len : left;
 		char *p = r->iov[i].iov_base;
 
-		for (uint64_t j = 0; j < n; j++)
-			p[j] = (char)rnd(256);
+		for (uint64_t j = 0; j < n; j += sizeof(seed)) {
+			rnd(1);
+			memcpy(p + j, &seed, n - j < sizeof(seed) ? n - j : sizeof(seed));
+		}
 		memcpy(model + at, p, n);
 		at += n;
 		left -= n;
@@ -201,7 +203,7 @@ static void shoot(struct rig *r, struct shot *all, struct shot *s, char *model)
  * One file for all variants, made before check forks: freeing the blocks of a file can
  * take the file system half a second.
  */
-static struct rig shared;
+static char shared[200];
 
 static void pick_image(struct rig *r, const struct variant *v)
 {
@@ -211,13 +213,13 @@ static void pick_image(struct rig *r, const struct variant *v)
 		rig_image(r, true, size);
 		return;
 	}
-	memcpy(r->path, shared.path, sizeof(r->path));
+	snprintf(r->path, sizeof(r->path), "%s", shared);
 	ck_assert_int_eq(truncate(r->path, (off_t)size), 0);
 }
 
 static void end_variant(struct rig *r)
 {
-	if (!strcmp(r->path, shared.path))
+	if (!strcmp(r->path, shared))
 		r->path[0] = '\0'; /* stays for the others */
 	rig_end(r);
 }
@@ -478,8 +480,11 @@ int main(void)
 	tcase_add_test(some, memory_discard_does_not_stop_the_loop);
 	tcase_add_test(some, time_is_taken_only_when_asked);
 	suite_add_tcase(s, some);
-	rig_image(&shared, false, DISK);
+	if (!make_image(shared, sizeof(shared), false, DISK)) {
+		perror(shared);
+		return 1;
+	}
 	failed = rig_run_suite(s);
-	unlink(shared.path);
+	unlink(shared);
 	return failed;
 }
