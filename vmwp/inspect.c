@@ -203,7 +203,7 @@ char *root_inspect(struct root *r)
 	set(o, "partitions", partitions);
 	set(o, "disks", disks);
 	set(o, "faults", faults_json(r));
-	out = json_dumps(o, JSON_COMPACT);
+	out = json_dumps(o, JSON_COMPACT | JSON_REAL_PRECISION(9));
 	json_decref(o);
 	return out;
 }
