@@ -361,6 +361,8 @@ int loop_file_register(struct loop *l, int fd)
 
 	if (!loop_has_uring(l))
 		return -EOPNOTSUPP;
+	if (fd < 0)
+		return -EBADF; /* to the kernel, -1 means an empty place */
 	if (!u->fixed_ready && !u->fixed_failed) {
 		u->fixed_ready = !io_uring_register_files_sparse(&u->ring, FIXED_FILES);
 		u->fixed_failed = !u->fixed_ready;
