@@ -271,13 +271,11 @@ static inline int vmring_in_peek(struct vmring_in *r, struct vmpkt_desc *desc, c
 		}
 	}
 	/* Through a copy, or the caller's descriptor could not live in registers. */
-	struct vmpkt_desc copy;
+	struct vmpkt_desc copy = { 0 };
 	int err = vmring_in_peek_slow(r, &copy);
 
-	if (err == 0) {
-		*desc = copy;
-		*pkt = r->data + r->next;
-	}
+	*desc = copy;
+	*pkt = r->data + r->next;
 	return err;
 }
 
