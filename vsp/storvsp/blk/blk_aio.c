@@ -108,7 +108,7 @@ static void prep(struct iocb *cb, int fd, const struct file_call *c)
 		cb->aio_rw_flags = RWF_DSYNC;
 }
 
-static int32_t aio_issue(struct file_queue *fq, struct blk_req *req, const struct file_call *c)
+static int32_t aio_issue(struct file_queue *fq, struct blk_req *req, struct file_call *c)
 {
 	struct aio *a = fq->tr_data;
 	struct iocb *cb;
@@ -118,6 +118,7 @@ static int32_t aio_issue(struct file_queue *fq, struct blk_req *req, const struc
 	if (a->count == AIO_BATCH || a->in_kernel + a->count == AIO_DEPTH)
 		return FILE_STARVED;
 	cb = &a->cb[(a->first + a->count++) % AIO_BATCH];
+	file_call_spoil(file_queue_dev(fq), c);
 	prep(cb, file_queue_dev(fq)->fd, c);
 	io_set_eventfd(cb, a->bell.fd);
 	cb->data = req;

@@ -46,7 +46,7 @@ enum file_op file_call_op(struct blk_req *req)
 	}
 }
 
-void file_call_build(struct file_dev *f, struct blk_req *req, struct file_call *c)
+void file_call_build(struct blk_req *req, struct file_call *c)
 {
 	struct blk_priv *p = blk_priv(req);
 
@@ -78,8 +78,6 @@ void file_call_build(struct file_dev *f, struct blk_req *req, struct file_call *
 	default: /* FILE_SYNC */
 		break;
 	}
-	if (unlikely(f->fault))
-		f->fault->before(f->fault, c);
 }
 
 static ssize_t transfer(const struct file_dev *f, const struct file_call *c)
@@ -93,10 +91,11 @@ static ssize_t transfer(const struct file_dev *f, const struct file_call *c)
 	return pwritev2(f->fd, iov, c->niov, (off_t)c->off, c->dsync ? RWF_DSYNC : 0);
 }
 
-int32_t file_call_run(const struct file_dev *f, const struct file_call *c)
+int32_t file_call_run(const struct file_dev *f, struct file_call *c)
 {
 	ssize_t n;
 
+	file_call_spoil(f, c);
 	if (c->op == CALL_SYNC)
 		n = fdatasync(f->flush_fd);
 	else if (c->op == CALL_FALLOC)

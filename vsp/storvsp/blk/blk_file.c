@@ -28,7 +28,7 @@ static int32_t issue(struct file_queue *fq, struct blk_req *req)
 	struct file_dev *f = file_queue_dev(fq);
 	struct file_call c;
 
-	file_call_build(f, req, &c);
+	file_call_build(req, &c);
 	if (unlikely(f->in_memory) && runs_inline(f, &c)) {
 		blk_count(&fq->q.stats.inlined, 1);
 		return file_call_run(f, &c);

@@ -101,7 +101,7 @@ struct file_transport {
 	int (*init)(struct file_queue *fq);
 	void (*fini)(struct file_queue *fq);
 	/* The call's result, FILE_PENDING or FILE_STARVED. */
-	int32_t (*issue)(struct file_queue *fq, struct blk_req *req, const struct file_call *c);
+	int32_t (*issue)(struct file_queue *fq, struct blk_req *req, struct file_call *c);
 	/* End of the turn: hand over what was gathered. May be NULL. */
 	void (*flush)(struct file_queue *fq);
 };
@@ -174,9 +174,16 @@ extern const int file_falloc_modes[2];
 
 enum file_op file_call_op(struct blk_req *req);
 /* The call of @req's step. */
-void file_call_build(struct file_dev *f, struct blk_req *req, struct file_call *c);
+void file_call_build(struct blk_req *req, struct file_call *c);
 /* Makes it and blocks. The number of bytes or a negative errno. Any thread. */
-int32_t file_call_run(const struct file_dev *f, const struct file_call *c);
+int32_t file_call_run(const struct file_dev *f, struct file_call *c);
+
+/* Just before the call is made: what a test wants changed. */
+ALWAYS_INLINE void file_call_spoil(const struct file_dev *f, struct file_call *c)
+{
+	if (unlikely(f->fault))
+		f->fault->before(f->fault, c);
+}
 
 /* ---- blk_file.c: what follows what -------------------------------------- */
 
@@ -234,11 +241,13 @@ void file_range_unlock(struct file_queue *here, struct blk_req *req);
 /* OFD lock of the whole file. -EBUSY and a sentence when somebody else has it. */
 int file_image_lock(int fd, const char *path, bool readonly, char *why, size_t whylen);
 
+void file_image_unlock(int fd);
+
 /* ---- blk_thread.c ----------------------------------------------------- */
 
 /* The pool exists while somebody holds it. -EAGAIN, -ENOMEM. */
 int file_pool_get(void);
 void file_pool_put(void);
-int32_t file_pool_issue(struct file_queue *fq, struct blk_req *req, const struct file_call *c);
+int32_t file_pool_issue(struct file_queue *fq, struct blk_req *req, struct file_call *c);
 
 #endif

@@ -118,3 +118,10 @@ int file_image_lock(int fd, const char *path, bool readonly, char *why, size_t w
 			readonly ? ", or open it read-only there as well"
 				 : ", or open it read-only in both places");
 }
+
+void file_image_unlock(int fd)
+{
+	struct flock whole = { .l_type = F_UNLCK, .l_whence = SEEK_SET };
+
+	fcntl(fd, F_OFD_SETLK, &whole); /* fails where there was none */
+}

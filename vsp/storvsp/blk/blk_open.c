@@ -22,6 +22,7 @@
 #include <sys/sysmacros.h>
 #include <sys/uio.h>
 #include <sys/vfs.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/guid.h"
@@ -96,12 +97,28 @@ static int open_flags(const struct opening *o)
 	return flags;
 }
 
+/*
+ * A device that was closed a moment ago can still be claimed: io_uring lets go of its files
+ * later.
+ */
+static int open_patiently(const struct opening *o)
+{
+	const struct timespec pause = { 0, 20000000 };
+	int fd = open(o->path, open_flags(o));
+
+	for (int i = 0; i < 5 && fd < 0 && errno == EBUSY; i++) {
+		nanosleep(&pause, NULL);
+		fd = open(o->path, open_flags(o));
+	}
+	return fd;
+}
+
 static int open_image(struct opening *o)
 {
 	struct stat now;
 	int fl;
 
-	o->f->fd = open(o->path, open_flags(o));
+	o->f->fd = open_patiently(o);
 	if (o->f->fd < 0)
 		return fail_open(o, errno);
 	if (fstat(o->f->fd, &now) || now.st_ino != o->st.st_ino || now.st_dev != o->st.st_dev)

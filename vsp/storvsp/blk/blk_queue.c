@@ -120,7 +120,9 @@ static void file_close(struct blk_dev *d)
 			  d->path, strerror(errno));
 	if (f->flush_fd != f->fd)
 		close(f->flush_fd);
-	close(f->fd); /* and with it the lock */
+	/* By hand: an io_uring worker may keep the file open for a moment after its last call. */
+	file_image_unlock(f->fd);
+	close(f->fd);
 	blk_dev_fini(d);
 	free(f);
 }

@@ -36,7 +36,7 @@ static void work_on(struct blk_req *req)
 	struct file_dev *f = file_dev(q->dev);
 	struct file_call c;
 
-	file_call_build(f, req, &c);
+	file_call_build(req, &c);
 	p->result = file_call_run(f, &c);
 	p->flags |= FILE_F_RESULT;
 	pthread_mutex_lock(&f->dev.lock);
@@ -113,7 +113,7 @@ void file_pool_put(void)
 	pthread_mutex_unlock(&pool.life);
 }
 
-int32_t file_pool_issue(struct file_queue *fq, struct blk_req *req, const struct file_call *c)
+int32_t file_pool_issue(struct file_queue *fq, struct blk_req *req, struct file_call *c)
 {
 	(void)fq;
 	(void)c; /* the helper builds it again: it lives on our stack */

@@ -36,7 +36,7 @@ static void prep_transfer(struct io_uring_sqe *sqe, int fd, const struct file_ca
 		sqe->rw_flags = RWF_DSYNC;
 }
 
-static int32_t uring_issue(struct file_queue *fq, struct blk_req *req, const struct file_call *c)
+static int32_t uring_issue(struct file_queue *fq, struct blk_req *req, struct file_call *c)
 {
 	const struct file_dev *f = file_queue_dev(fq);
 	struct blk_priv *p = blk_priv(req);
@@ -47,6 +47,7 @@ static int32_t uring_issue(struct file_queue *fq, struct blk_req *req, const str
 	sqe = loop_sqe(fq->q.loop, &p->op);
 	if (unlikely(!sqe))
 		return FILE_STARVED;
+	file_call_spoil(f, c);
 	if (unlikely(c->op == CALL_SYNC)) {
 		io_uring_prep_fsync(sqe, f->flush_fd, IORING_FSYNC_DATASYNC);
 		return FILE_PENDING;
