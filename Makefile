@@ -62,7 +62,7 @@ PEERS   := $(wildcard bench/peers/*.c bench/peers/*.cc)
 FUZZ    := $(patsubst fuzz/fuzz_%.c,%,$(wildcard fuzz/fuzz_*.c))
 
 .PHONY: all demo check bench fuzz lint install uninstall clean help setup \
-	check-variant check-spin check-fuzz check-tests peers fuzz-replay
+	check-spin check-tests bench-bins peers fuzz-replay seeds
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -123,7 +123,7 @@ $(B)/ut/$(1)/%: $(B)/tests/ut/$(1)/%.o $$(call obj,$(FAKE_$(1))) $$(call libs_up
 	$$(Q)$(CC) $$(ALL_LDFLAGS) -o $$@ $$^ $$(LIBS) -lcheck -lsubunit -lrt -lm
 endef
 FAKE_vsp := $(wildcard tests/fake/fake_bus.c tests/fake/mock_stor_guest.c)
-FAKE_vmbus := $(wildcard tests/fake/fake_partition.c)
+FAKE_vmbus := $(wildcard tests/fake/fake_partition.c tests/fake/evil_root.c)
 FAKE_vsc := $(wildcard tests/fake/fake_child.c tests/fake/evil_root.c)
 $(foreach l,$(LAYERS),$(eval $(call ut_rule,$(l))))
 
@@ -202,6 +202,13 @@ $(B)/replay/%: $(B)/fuzz/fuzz_%.o $(B)/fuzz/replay.o $(call libs_upto,vsp) $(cal
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(B)/fuzz/fuzz_$*.o $(B)/fuzz/replay.o $(call lib,vsc) $(call libs_upto,vsp) $(LIBS) -lcheck -lsubunit -lrt -lm
+
+# Seeds recorded from a real exchange between a root and a child.
+$(B)/record: $(B)/fuzz/record.o $(call libs_upto,vmwp)
+	$(Q)$(CC) $(ALL_LDFLAGS) -Wl,--wrap=vmbus_sm_message,--wrap=vmbus_chan_recv -o $@ $^ $(LIBS)
+
+seeds: $(B)/record
+	$(Q)$(B)/record fuzz/corpus
 
 fuzz-replay: $(patsubst %,$(B)/replay/%,$(FUZZ))
 
