@@ -13,10 +13,14 @@
  *
  * The root is not trusted: completions are matched against a table of outstanding
  * requests by index and generation; lengths are clamped; a corrupt ring fails every
- * outstanding request with -EIO and never hangs or crashes the caller.
+ * outstanding request with -EIO and never hangs or crashes the caller. What it cannot be
+ * made to do is to write what a READ asked for: a root that completes one without
+ * writing leaves the buffer as it was, so a caller that must not show stale memory as
+ * file data clears the buffer first (storvsc_alloc() gives zeroes).
  *
  * Threads: one thread per queue (channel); queue i sleeps on VP i. Calls that name
- * no queue may be made by any one thread at a time and use queue 0.
+ * no queue may be made by any one thread at a time and use queue 0, except
+ * storvsc_alloc() and storvsc_free(), which any thread may call.
  * Errors: negative errno; the SCSI reason of the last failure of a queue as text from
  * storvsc_last_error().
  */
@@ -31,11 +35,11 @@
 struct storvsc; /* one controller */
 
 struct storvsc_config {
-	uint32_t queues;	/* channels wanted, at most the VPs; 0 = 1. Fewer may be granted */
-	uint32_t depth;		/* requests in flight per queue; 0 = 256 */
-	uint32_t ring_bytes;	/* per direction; 0 = 256 KiB + control page */
-	int32_t spin_us;	/* before sleeping in reap: 0 = never, -1 = for ever; default of NULL config 50 */
-	uint32_t timeout_ms;	/* of the synchronous calls; 0 = 60 s */
+	uint32_t queues;     /* channels wanted, at most the VPs; 0 = 1. Fewer may be granted */
+	uint32_t depth;	     /* requests in flight per queue; 0 = 256 */
+	uint32_t ring_bytes; /* per direction; 0 = 256 KiB + control page */
+	int32_t spin_us; /* before sleeping in reap: 0 = never, -1 = for ever; NULL config: 50 */
+	uint32_t timeout_ms; /* of the synchronous calls; 0 = 60 s */
 };
 
 /*
@@ -45,7 +49,10 @@ struct storvsc_config {
  */
 int storvsc_open(struct storvsc **out, struct vmbus_client *bus, uint32_t index,
 		 const struct storvsc_config *cfg);
-/* Waits (bounded) for what is in flight, closes the channels. */
+/*
+ * Waits (bounded) for what is in flight, closes the channels. Requests that are still
+ * unfinished then are forgotten; no buffer is touched any more.
+ */
 void storvsc_close(struct storvsc *s);
 
 /* Everything in one: connect to @socket, bus, controller @index. Closed by storvsc_detach(). */
@@ -53,22 +60,33 @@ int storvsc_attach(struct storvsc **out, const char *socket, uint32_t index, uin
 		   const struct storvsc_config *cfg, char *why, size_t whylen);
 void storvsc_detach(struct storvsc *s);
 
-uint32_t storvsc_queues(const struct storvsc *s); /* channels really open */
+uint32_t storvsc_queues(const struct storvsc *s);	/* channels really open */
 uint32_t storvsc_max_transfer(const struct storvsc *s); /* bytes per request */
 struct hv_child *storvsc_child(struct storvsc *s);
 
 /* LUNs present, ascending, at most @max; returns how many there are, or -errno. */
 int storvsc_luns(struct storvsc *s, uint8_t *luns, int max);
 
+/*
+ * True when the root has said since the last call that disks came, went or changed:
+ * look at storvsc_luns() and storvsc_disk_info() again.
+ */
+bool storvsc_changed(struct storvsc *s);
+
 struct storvsc_disk {
-	uint64_t size;		/* bytes */
+	uint64_t size; /* bytes */
 	uint32_t block_size, physical_block;
 	bool readonly, write_cache, fua, discard;
-	uint32_t max_discard;	/* bytes per request */
+	uint32_t max_discard; /* bytes per STORVSC_DISCARD */
+	uint32_t max_zero;    /* bytes per STORVSC_ZERO; 0 = the disk cannot */
 	char vendor[9], product[17], revision[5], serial[40];
-	uint8_t naa[16];	/* designator of VPD 83, or zeroes */
+	uint8_t naa[16]; /* designator of VPD 83, or zeroes */
 };
-/* -ENXIO: no such LUN. */
+/*
+ * Asks the disk; also makes a LUN usable that was not there at storvsc_open(). Errors:
+ * -ENXIO (no such LUN), -ENODEV (it is something else than a disk), -EPROTO (its answers
+ * make no sense).
+ */
 int storvsc_disk_info(struct storvsc *s, uint8_t lun, struct storvsc_disk *out);
 
 /* ---- guest memory ------------------------------------------------------------- */
@@ -85,9 +103,12 @@ struct storvsc_io {
 	uint8_t op; /* enum storvsc_op */
 	uint8_t flags;
 	uint8_t lun;
-	uint64_t offset, len;	 /* bytes, multiples of the block size */
-	const struct iovec *iov; /* in guest memory; len in all. Entries but the first must start,
-				  * and but the last must end, on a page boundary */
+	uint64_t offset, len; /* bytes, multiples of the block size */
+	/*
+	 * READ and WRITE: in guest memory, @len in all. Entries but the first must start, and
+	 * all but the last must end, on a page boundary. Stays valid until reaped.
+	 */
+	const struct iovec *iov;
 	int niov;
 	void *cookie;		 /* the caller's */
 	int result;		 /* after reap: 0 or -errno */
@@ -97,44 +118,69 @@ struct storvsc_io {
 };
 
 /*
- * Queues @io on queue @q; nothing is sent before storvsc_kick() (or a full batch).
- * -EAGAIN: depth or ring exhausted, reap first; -EINVAL; -EMSGSIZE (> max transfer); -EIO: dead.
+ * Queues @io on queue @q; nothing is sent before storvsc_kick() or a reap that waits.
+ * @io is the library's until reaped. Errors, with nothing queued: -EAGAIN (depth or ring
+ * exhausted, reap first), -EINVAL (not multiples of the block size, or a buffer outside
+ * guest memory), -EMSGSIZE (longer than max transfer, max_discard, max_zero), -ENXIO
+ * (unknown LUN), -EOPNOTSUPP (FUA, DISCARD or ZERO that the disk cannot do), -EIO and
+ * -ECONNRESET (dead).
  */
 int storvsc_submit(struct storvsc *s, uint32_t q, struct storvsc_io *io);
 void storvsc_kick(struct storvsc *s, uint32_t q);
 
 /*
  * Collects finished requests into @out (at most @max). Waits until at least @min are
- * there or @timeout_ns is over (0 = do not wait). Returns how many, or -ECONNRESET / -EIO
- * after the channel died and every request of it has been returned.
+ * there, nothing is outstanding any more, or @timeout_ns is over (0 = do not wait). Returns
+ * how many, or -ECONNRESET / -EIO after the channel died and every request of it has been
+ * returned. After that the root may still write into buffers of requests that failed
+ * this way, until storvsc_close().
  */
 int storvsc_reap(struct storvsc *s, uint32_t q, struct storvsc_io **out, int max, int min,
 		 uint64_t timeout_ns);
 
 /* ---- synchronous ------------------------------------------------------------------------ */
 
-int storvsc_read(struct storvsc *s, uint32_t q, uint8_t lun, void *buf, uint64_t offset, size_t len);
+/*
+ * Any length and any buffer; split as the disk wants it. -ETIMEDOUT: no answer in time; a
+ * buffer in guest memory may then be written until storvsc_close(). The other errors
+ * are those of storvsc_submit() and storvsc_sense_errno().
+ */
+
+int storvsc_read(struct storvsc *s, uint32_t q, uint8_t lun, void *buf, uint64_t offset,
+		 size_t len);
 int storvsc_write(struct storvsc *s, uint32_t q, uint8_t lun, const void *buf, uint64_t offset,
 		  size_t len, unsigned flags);
 int storvsc_flush(struct storvsc *s, uint32_t q, uint8_t lun);
 int storvsc_discard(struct storvsc *s, uint32_t q, uint8_t lun, uint64_t offset, uint64_t len);
 int storvsc_zero(struct storvsc *s, uint32_t q, uint8_t lun, uint64_t offset, uint64_t len);
 
-/* A raw CDB; @data in or out as @dir (0 out, 1 in, 2 none). *@transferred may be NULL. */
+/*
+ * A raw CDB; @data in or out as @dir (0 out, 1 in, 2 none), at most max transfer.
+ * *@transferred may be NULL. A failure of the command is an errno, with its sense in
+ * @sense (zeroes when there is none; may be NULL).
+ */
 int storvsc_scsi(struct storvsc *s, uint32_t q, uint8_t lun, const uint8_t cdb[16], int dir,
 		 void *data, uint32_t len, uint32_t *transferred, uint8_t sense[18]);
 
 /* Text of the last failure of queue @q ("LBA out of range (sense 5/21/00)"); never NULL. */
 const char *storvsc_last_error(const struct storvsc *s, uint32_t q);
-/* Sense to errno: ILLEGAL REQUEST -> -EINVAL, 7/27/07 -> -ENOSPC, 7/27/00 -> -EROFS, medium -> -EIO .. */
+/*
+ * Sense to errno, 0 for no sense and recovered errors: LBA out of range and other illegal
+ * requests -EINVAL, unknown opcode -EOPNOTSUPP, 7/27/07 -ENOSPC, other write protection
+ * -EROFS, no medium -ENOMEDIUM, aborted -ECANCELED, miscompare -EILSEQ, unit attention
+ * -EAGAIN, the rest -EIO. Without sense: reservation conflict -EBADE, busy -EBUSY.
+ */
 int storvsc_sense_errno(uint32_t sense);
 /* Sense to words; static storage. */
 const char *storvsc_sense_text(uint32_t sense);
 
 struct storvsc_stats {
-	uint64_t submitted, completed, errors, ignored; /* ignored: completions of unknown requests */
-	uint64_t signals_sent, signals_suppressed, sleeps;
-	uint64_t spins;
+	uint64_t submitted, completed, errors;
+	uint64_t ignored; /* packets of the root that answered nothing we asked */
+	uint64_t retried; /* unit attentions and busy answers that were sent again */
+	uint64_t signals_sent, signals_suppressed;
+	uint64_t sleeps; /* waits that ended up sleeping */
+	uint64_t spins;	 /* waits that found something by spinning */
 };
 void storvsc_stats(const struct storvsc *s, uint32_t q, struct storvsc_stats *out);
 
