@@ -221,11 +221,10 @@ bool fake_guest_wait(struct fake_partition *f, uint32_t vp, uint64_t seen)
 bool fake_guest_take_message(struct fake_partition *f, uint32_t vp, struct hv_message *out,
 			     bool *eom)
 {
-	bool due, taken;
+	bool due = false, taken = false;
 
-	if (!f->vp[vp].messages)
-		return false;
-	taken = hv_guest_take_message(&f->vp[vp].messages->slot[HV_VMBUS_SINT], out, &due);
+	if (f->vp[vp].messages)
+		taken = hv_guest_take_message(&f->vp[vp].messages->slot[HV_VMBUS_SINT], out, &due);
 	if (eom)
 		*eom = due;
 	else if (due)
