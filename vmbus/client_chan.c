@@ -327,8 +327,10 @@ int vmbus_client_open(struct vmbus_client *c, const struct vmbus_offer *offer, u
 		return -EINVAL;
 	client_lock(c);
 	cc = offered(c, offer);
-	if (!cc) {
-		err = c->ended ? c->ended : -ENOENT;
+	if (c->ended) {
+		err = c->ended;
+	} else if (!cc) {
+		err = -ENOENT;
 	} else if (cc->state != CHAN_OFFERED) {
 		err = -EBUSY;
 	} else {

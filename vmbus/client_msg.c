@@ -346,6 +346,13 @@ static void wait_for_pump(struct vmbus_client *c, uint64_t until)
 		pthread_cond_timedwait(&c->changed, &c->lock, &t);
 }
 
+/* Any other failure of HvPostMessage is final (spec: hypervisor, section 3.4). */
+static bool worth_retrying(enum hv_status status)
+{
+	return status == HV_STATUS_INSUFFICIENT_BUFFERS ||
+	       status == HV_STATUS_INSUFFICIENT_MEMORY || status == HV_STATUS_INVALID_CONNECTION_ID;
+}
+
 /*
  * Posts the RELID_RELEASED that are owed, one attempt each: this runs wherever a thread
  * waits, and a root without room for messages must not make that wait longer.
@@ -369,8 +376,7 @@ static void post_releases(struct vmbus_client *c)
 		status =
 			hv_child_post_message(c->child, c->connection, HV_MESSAGE_VMBUS, &msg, len);
 		pthread_mutex_lock(&c->lock);
-		if (status == HV_STATUS_INSUFFICIENT_BUFFERS ||
-		    status == HV_STATUS_INSUFFICIENT_MEMORY) {
+		if (worth_retrying(status)) {
 			owe_release(c, relid);
 			c->release_at = clock_ns() + c->release_delay;
 			if (c->release_delay < RETRY_NS_LAST)
@@ -469,9 +475,7 @@ int client_post(struct vmbus_client *c, const union vmbus_msg *msg, uint32_t len
 		}
 		if (status == HV_STATUS_INVALID_CONNECTION_ID && contact)
 			return -EPROTONOSUPPORT;
-		if (status != HV_STATUS_INVALID_CONNECTION_ID &&
-		    status != HV_STATUS_INSUFFICIENT_BUFFERS &&
-		    status != HV_STATUS_INSUFFICIENT_MEMORY)
+		if (!worth_retrying(status))
 			return -EIO;
 		now = clock_ns();
 		if (now >= until)
