@@ -3,16 +3,28 @@
  * One contract, every engine: random requests against a model of the disk in memory, many
  * in flight, buffers of every shape; at the end the image itself is compared.
  */
+#include "tests/fake/fault_blk.c"
 #include "tests/ut/vsp/blk_rig.h"
 
-#define DISK	(8 * MIB)
+#define DISK	(4 * MIB)
 #define DEPTH	24
 #define IOVS	12
 #define MAX_LEN (640 * KIB) /* more than two bounce buffers */
-#define OPS	300
+#define OPS	200
 
-enum { SHM = 1, DIRECT = 2, THROUGH = 4, SHORT_FILE = 8, BIG_SECTORS = 16, NO_FALLOC = 32 };
-#define SPECIAL (THROUGH | SHORT_FILE | BIG_SECTORS | NO_FALLOC)
+enum {
+	SHM = 1,
+	DIRECT = 2,
+	THROUGH = 4,
+	SHORT_FILE = 8,
+	BIG_SECTORS = 16, /* pretended */
+	NO_FALLOC = 32,
+	DEV512 = 64, /* real ones */
+	DEV4K = 128,
+	FAULTS = 256,
+};
+
+#define SPECIAL (THROUGH | SHORT_FILE | BIG_SECTORS | NO_FALLOC | DEV512 | DEV4K | FAULTS)
 
 static const struct variant {
 	const char *name;
@@ -49,6 +61,19 @@ static const struct variant {
 	{ "threads, page cache, no io_uring", BLK_ENGINE_AUTO, LOOP_EPOLL, SHORT_FILE, "threads" },
 	{ "threads, O_DIRECT, 4096-byte device", BLK_ENGINE_THREADS, LOOP_URING,
 	  DIRECT | BIG_SECTORS, "threads" },
+	{ "io_uring, block device of 512", BLK_ENGINE_AUTO, LOOP_URING, DIRECT | DEV512,
+	  "io_uring" },
+	{ "io_uring, block device of 4096", BLK_ENGINE_AUTO, LOOP_URING, DIRECT | DEV4K,
+	  "io_uring" },
+	{ "io_uring, block device of 4096, page cache", BLK_ENGINE_AUTO, LOOP_URING, DEV4K,
+	  "io_uring" },
+	{ "libaio, block device of 4096", BLK_ENGINE_AUTO, LOOP_EPOLL, DIRECT | DEV4K, "libaio" },
+	{ "io_uring, page cache, faults", BLK_ENGINE_AUTO, LOOP_URING, FAULTS, "io_uring" },
+	{ "io_uring, O_DIRECT, 4096-byte device, faults", BLK_ENGINE_AUTO, LOOP_URING,
+	  DIRECT | BIG_SECTORS | FAULTS, "io_uring" },
+	{ "libaio, O_DIRECT, faults", BLK_ENGINE_AUTO, LOOP_EPOLL, DIRECT | FAULTS, "libaio" },
+	{ "threads, page cache, faults", BLK_ENGINE_AUTO, LOOP_EPOLL, FAULTS, "threads" },
+	{ "tmpfs, faults", BLK_ENGINE_AUTO, LOOP_URING, SHM | FAULTS | SHORT_FILE, "io_uring" },
 	{ "tmpfs, epoll", BLK_ENGINE_AUTO, LOOP_EPOLL, SHM, "threads" },
 };
 
@@ -61,6 +86,7 @@ struct shot {
 	bool busy;
 };
 
+static struct fault faults;
 static uint64_t seed;
 
 static uint64_t rnd(uint64_t n)
@@ -205,10 +231,22 @@ static void shoot(struct rig *r, struct shot *all, struct shot *s, char *model)
  */
 static char shared[200];
 
+/* Block devices over files in memory; empty where this user may not have any. */
+static char device[2][32];
+
+static bool possible(const struct variant *v)
+{
+	return !(v->flags & (DEV512 | DEV4K)) || device[v->flags & DEV4K ? 1 : 0][0];
+}
+
 static void pick_image(struct rig *r, const struct variant *v)
 {
-	uint64_t size = v->flags & SHORT_FILE ? 5 * MIB + 4096 : DISK;
+	uint64_t size = v->flags & SHORT_FILE ? 3 * MIB + 4096 : DISK;
 
+	if (v->flags & (DEV512 | DEV4K)) {
+		snprintf(r->path, sizeof(r->path), "%s", device[v->flags & DEV4K ? 1 : 0]);
+		return;
+	}
 	if (v->flags & SHM) {
 		rig_image(r, true, size);
 		return;
@@ -219,7 +257,7 @@ static void pick_image(struct rig *r, const struct variant *v)
 
 static void end_variant(struct rig *r)
 {
-	if (!strcmp(r->path, shared))
+	if (!strcmp(r->path, shared) || !strncmp(r->path, "/dev/loop", 9))
 		r->path[0] = '\0'; /* stays for the others */
 	rig_end(r);
 }
@@ -262,6 +300,11 @@ static void open_variant(struct rig *r, const struct variant *v)
 		file_dev(r->dev)->off_mask = 4095;
 		file_dev(r->dev)->share_blocks = true;
 	}
+	if (v->flags & FAULTS) {
+		fault_attach(&faults, r->dev);
+		faults.chance = 6;
+		faults.grain = v->flags & BIG_SECTORS ? 4096 : v->flags & DIRECT ? 512 : 1;
+	}
 	if (v->flags & NO_FALLOC)
 		memset(file_dev(r->dev)->falloc_ok, 0, sizeof(file_dev(r->dev)->falloc_ok));
 }
@@ -302,6 +345,8 @@ START_TEST(random_requests_match_the_model)
 	struct rig r = { 0 };
 	struct blk_stats st;
 
+	if (!possible(v))
+		return;
 	seed = 88172645463325252ull + (uint64_t)_i;
 	for (int i = 0; i < DEPTH; i++)
 		shots[i].mem = memory[i] = malloc(MAX_LEN + 64 * KIB);
@@ -332,6 +377,7 @@ START_TEST(random_requests_match_the_model)
 		ck_assert_uint_gt(st.ops[i], 0);
 	ck_assert_int_eq(st.bounced > 0, !!(v->flags & DIRECT));
 	ck_assert_int_eq(st.inlined > 0, !!(v->flags & SHM));
+	ck_assert(!(v->flags & FAULTS) || (fault_hits(&faults) > 20 && st.resubmitted > 20));
 	rig_close(&r);
 	if (v->engine != BLK_ENGINE_MEMORY)
 		check_image(&r, model);
@@ -463,6 +509,23 @@ START_TEST(time_is_taken_only_when_asked)
 }
 END_TEST
 
+/* The descriptors stay open until the program ends, and with them the devices. */
+static void make_devices(void)
+{
+	char image[200];
+
+	for (int i = 0; i < 2; i++) {
+		if (!make_image(image, sizeof(image), true, DISK))
+			continue;
+		if (make_block_device(image, i ? 4096 : 512, device[i], sizeof(device[i])) < 0) {
+			device[i][0] = '\0';
+			fprintf(stderr, "skipped: no block device of %d to be had\n",
+				i ? 4096 : 512);
+		}
+		unlink(image);
+	}
+}
+
 int main(void)
 {
 	Suite *s = suite_create("blk_contract");
@@ -484,6 +547,7 @@ int main(void)
 		perror(shared);
 		return 1;
 	}
+	make_devices();
 	failed = rig_run_suite(s);
 	unlink(shared);
 	return failed;

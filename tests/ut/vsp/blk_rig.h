@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -82,6 +83,40 @@ __attribute__((unused)) static uint64_t rig_allocated(const struct rig *r)
 
 	ck_assert_int_eq(stat(r->path, &st), 0);
 	return (uint64_t)st.st_blocks;
+}
+
+/*
+ * A block device with blocks of @block bytes over the file @image, for users who may make
+ * one; -1 for the others. It is there as long as the returned descriptor is open.
+ */
+__attribute__((unused)) static int make_block_device(const char *image, uint32_t block, char *path,
+						     size_t len)
+{
+	/* linux/loop.h and base/loop.h do not go together: both have a struct loop_config. */
+	enum { SET_FD = 0x4c00, CLR_FD = 0x4c01, SET_BLOCK_SIZE = 0x4c09, GET_FREE = 0x4c82 };
+	int ctl = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
+	int nr = ctl < 0 ? -1 : ioctl(ctl, GET_FREE);
+	int file = open(image, O_RDWR | O_CLOEXEC);
+	int dev = -1, again = -1;
+	bool ok;
+
+	snprintf(path, len, "/dev/loop%d", nr);
+	if (nr >= 0)
+		dev = open(path, O_RDWR | O_CLOEXEC);
+	if (dev >= 0)
+		again = open(path, O_RDWR | O_CLOEXEC);
+	ok = again >= 0 && file >= 0 && !ioctl(dev, SET_FD, file);
+	if (ok) {
+		ok = !ioctl(dev, SET_BLOCK_SIZE, (unsigned long)block);
+		ioctl(dev, CLR_FD, 0); /* open twice: means "when the last one is closed" */
+	}
+	close(ctl);
+	close(file);
+	close(again);
+	if (ok)
+		return dev;
+	close(dev);
+	return -1;
 }
 
 /* ---- life --------------------------------------------------------------------- */

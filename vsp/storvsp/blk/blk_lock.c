@@ -14,9 +14,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
+
+#define LOCK_TRIES 100 /* 10 ms each */
 
 /* ---- who has it: only for the sentence, so every failure is just "unknown" ---- */
 
@@ -77,43 +80,63 @@ static void name_process(int pid, char *out, size_t len)
 	snprintf(out, len, "process %d (%s)", pid, name);
 }
 
-static void find_holder(int fd, char *out, size_t len)
+/* False when nobody is to be seen. */
+static bool find_holder(int fd, char *out, size_t len)
 {
+	bool found = false;
 	DIR *proc = opendir("/proc");
 	struct dirent *e;
 	struct stat image;
 
 	snprintf(out, len, "another program");
 	if (proc && !fstat(fd, &image)) {
-		while ((e = readdir(proc))) {
+		while (!found && (e = readdir(proc))) {
 			int pid = atoi(e->d_name); /* 0 for what is not a process */
 
-			if (pid <= 0 || !process_locks(pid, &image))
-				continue;
-			name_process(pid, out, len);
-			break;
+			found = pid > 0 && process_locks(pid, &image);
+			if (found)
+				name_process(pid, out, len);
 		}
 	}
 	if (proc)
 		closedir(proc);
+	return found;
 }
 
 /* ---- the lock --------------------------------------------------------- */
+
+/*
+ * A lock that nobody holds is that of a process which has just died: the kernel is still
+ * taking its io_uring apart, and lets go of the file when the last I/O on it is over.
+ */
+static int lock_patiently(int fd, struct flock *whole, char *who, size_t len)
+{
+	const struct timespec pause = { 0, 10000000 };
+
+	for (int i = 0; fcntl(fd, F_OFD_SETLK, whole); i++) {
+		if (errno != EAGAIN && errno != EACCES)
+			return -errno;
+		if (find_holder(fd, who, len) || i == LOCK_TRIES)
+			return -EBUSY;
+		nanosleep(&pause, NULL);
+	}
+	return 0;
+}
 
 int file_image_lock(int fd, const char *path, bool readonly, char *why, size_t whylen)
 {
 	struct flock whole = { .l_type = readonly ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET };
 	char who[80];
+	int err = lock_patiently(fd, &whole, who, sizeof(who));
 
-	if (!fcntl(fd, F_OFD_SETLK, &whole))
+	if (!err)
 		return 0;
-	if (errno != EAGAIN && errno != EACCES) {
+	if (err != -EBUSY) {
 		log_warn("%s: its file system has no locks (%s); see to it that nothing else uses "
 			 "it",
-			 path, strerror(errno));
+			 path, strerror(-err));
 		return 0;
 	}
-	find_holder(fd, who, sizeof(who));
 	return blk_fail(why, whylen, -EBUSY, "%s: in use by %s; stop that%s", path, who,
 			readonly ? ", or open it read-only there as well"
 				 : ", or open it read-only in both places");

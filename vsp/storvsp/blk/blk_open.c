@@ -98,15 +98,15 @@ static int open_flags(const struct opening *o)
 }
 
 /*
- * A device that was closed a moment ago can still be claimed: io_uring lets go of its files
- * later.
+ * A device that was closed a moment ago, or whose user was killed, can still be claimed:
+ * io_uring lets go of its files later.
  */
 static int open_patiently(const struct opening *o)
 {
-	const struct timespec pause = { 0, 20000000 };
+	const struct timespec pause = { 0, 10000000 };
 	int fd = open(o->path, open_flags(o));
 
-	for (int i = 0; i < 5 && fd < 0 && errno == EBUSY; i++) {
+	for (int i = 0; i < 100 && fd < 0 && errno == EBUSY; i++) {
 		nanosleep(&pause, NULL);
 		fd = open(o->path, open_flags(o));
 	}
