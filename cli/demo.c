@@ -144,7 +144,7 @@ static void make_dir(struct demo *d)
 static void make_images(struct demo *d)
 {
 	if (sh(d, "mkdir -p files && cp -rL /usr/share/common-licenses files/ && cp -r "
-		  "/usr/include files/ 2>/dev/null; "
+		  "/usr/include/linux files/ 2>/dev/null; "
 		  "head -c 12M /dev/urandom > files/random.bin && "
 		  "(cd files && find . -type f -print0 | sort -z | xargs -0 sha256sum) > "
 		  "files.sha256"))

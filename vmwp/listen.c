@@ -18,6 +18,7 @@
 
 #define HELLO_DEADLINE_NS 5000000000ull
 #define CHUNK		  32768u
+#define STALE_WAIT_MS	  500
 
 static void conn_close(struct conn *c, bool keep_fd)
 {
@@ -190,11 +191,30 @@ static void on_connect(struct loop_fd *lf, uint32_t events)
 	}
 }
 
+/*
+ * Whether somebody serves the socket at @sa. The kernel lets go of a killed root's listening
+ * socket a little after its death (io_uring still refers to it): a connection to it then
+ * succeeds and is hung up soon, one to a living root stays.
+ */
+static bool somebody_serves(const struct sockaddr_un *sa)
+{
+	struct pollfd p = { .fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0) };
+	bool serves = true;
+
+	if (p.fd < 0)
+		return true;
+	if (connect(p.fd, (const struct sockaddr *)sa, sizeof(*sa)))
+		serves = errno != ECONNREFUSED;
+	else if (poll(&p, 1, STALE_WAIT_MS) > 0)
+		serves = false;
+	close(p.fd);
+	return serves;
+}
+
 /* A socket file nobody listens on is left over from a root that was killed. */
 static int clear_stale(const char *path, const struct sockaddr_un *sa, char *why, size_t n)
 {
 	struct stat st;
-	int fd, err;
 
 	if (lstat(path, &st))
 		return errno == ENOENT ? 0 : -errno;
@@ -202,12 +222,7 @@ static int clear_stale(const char *path, const struct sockaddr_un *sa, char *why
 		snprintf(why, n, "%s exists and is not a socket; choose another --socket", path);
 		return -EEXIST;
 	}
-	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -errno;
-	err = connect(fd, (const struct sockaddr *)sa, sizeof(*sa)) ? errno : 0;
-	close(fd);
-	if (err != ECONNREFUSED) {
+	if (somebody_serves(sa)) {
 		snprintf(why, n,
 			 "%s is in use by another root; choose another --socket or stop that one",
 			 path);

@@ -26,7 +26,7 @@ nbdinfo --json "$N" >"$T/info"
 [ "$(jq '.exports[0].can_fua' "$T/info")" = true ] || fail "no fua"
 
 echo "qemu-img compare"
-qemu-img compare -f raw -F raw "$A" "$T/a.img" || fail "export differs from the image"
+qemu-img compare -f raw -F raw "$A" "$T/a.orig" || fail "export differs from the image"
 
 echo "nbdcopy in, out, and between two exports"
 nbdcopy "$T/data64" "$N"
