@@ -2,6 +2,7 @@
 /* Loops, both engines: file descriptors and doorbells. */
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/socket.h>
 
@@ -199,6 +200,26 @@ START_TEST(removed_fd_is_silent_even_if_its_event_is_here)
 }
 END_TEST
 
+START_TEST(removed_fd_is_let_go)
+{
+	struct loop *l = rig_loop(_i, 0);
+	struct watched w = { 0 };
+	int p[2];
+
+	signal(SIGPIPE, SIG_IGN);
+	rig_pipe(p);
+	watch(l, &w, p[0], POLLIN);
+	rig_settle(l);
+	loop_fd_del(l, &w.lf);
+	close(p[0]);
+	rig_settle(l);
+	ck_assert_int_eq(write(p[1], "x", 1), -1); /* the kernel holds no reader any more */
+	ck_assert_int_eq(errno, EPIPE);
+	loop_destroy(l);
+	close(p[1]);
+}
+END_TEST
+
 START_TEST(many_fds_come_and_go)
 {
 	enum { N = 100, ROUNDS = 20 };
@@ -384,6 +405,7 @@ int main(void)
 	tcase_add_loop_test(tc, fds_that_cannot_be_polled_are_refused, 0, NR_ENGINES);
 	tcase_add_loop_test(tc, callback_may_remove_itself, 0, NR_ENGINES);
 	tcase_add_loop_test(tc, removed_fd_is_silent_even_if_its_event_is_here, 0, NR_ENGINES);
+	tcase_add_loop_test(tc, removed_fd_is_let_go, 0, NR_ENGINES);
 	tcase_add_loop_test(tc, many_fds_come_and_go, 0, NR_ENGINES);
 	suite_add_tcase(s, tc);
 

@@ -39,6 +39,36 @@ struct side {
 	int fd;
 };
 
+/*
+ * A poller that is slow to arm: it stretches the time between the loop's last look and
+ * its sleep, the moment in which a wake-up could get lost.
+ */
+static bool dawdle_poll(struct loop_poller *p)
+{
+	(void)p;
+	return false;
+}
+
+static bool dawdle_arm(struct loop_poller *p)
+{
+	static uint32_t round; /* loop's thread only */
+
+	(void)p;
+	vary(round++ & 0x7f);
+	return true;
+}
+
+static void dawdle_disarm(struct loop_poller *p)
+{
+	(void)p;
+}
+
+static struct loop_poller dawdler = {
+	.poll = dawdle_poll,
+	.arm = dawdle_arm,
+	.disarm = dawdle_disarm,
+};
+
 static const int32_t spins[] = { 0, 50 };
 #define NR_CASES (NR_ENGINES * 2)
 
@@ -80,9 +110,11 @@ START_TEST(no_posted_call_is_lost)
 	struct side s = { .l = case_loop(_i), .call.fn = count_call };
 	pthread_t t;
 
+	loop_poller_add(s.l, &dawdler);
 	ck_assert_int_eq(pthread_create(&t, NULL, post_rounds, &s), 0);
 	ck_assert_int_eq(loop_run(s.l), 0);
 	pthread_join(t, NULL);
+	loop_poller_del(s.l, &dawdler);
 	ck_assert_uint_eq(s.done, ROUNDS);
 	loop_destroy(s.l);
 }
@@ -118,9 +150,11 @@ START_TEST(no_ring_is_lost)
 
 	s.bell.fd = rig_eventfd();
 	ck_assert_int_eq(loop_bell_add(s.l, &s.bell), 0);
+	loop_poller_add(s.l, &dawdler);
 	ck_assert_int_eq(pthread_create(&t, NULL, ring_rounds, &s), 0);
 	ck_assert_int_eq(loop_run(s.l), 0);
 	pthread_join(t, NULL);
+	loop_poller_del(s.l, &dawdler);
 	ck_assert_uint_eq(s.done, ROUNDS);
 	loop_bell_del(s.l, &s.bell);
 	loop_destroy(s.l);
