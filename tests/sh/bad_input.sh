@@ -107,16 +107,16 @@ wait "$ROOT" || true
 	ulimit -f 1024
 	exec "$HVBUS" serve --socket "$S" --disk "path=$T/big.img" 2>>"$T/serve.log"
 ) 2>/dev/null && fail "a missing image was served"
-truncate -s 64M "$T/big.img"
+truncate -s 128M "$T/big.img"
 (
-	ulimit -f 4096 # KiB: writes beyond 4 MiB fail with EFBIG
+	ulimit -f 65536 # KiB: writes beyond 64 MiB fail with EFBIG
 	exec "$HVBUS" serve --socket "$S" --disk "path=$T/big.img" 2>>"$T/serve.log"
 ) &
 ROOT=$!
 PIDS="$PIDS $ROOT"
 wait_for 10 "$HVBUS" inspect --socket "$S"
 got=0
-timeout 60 "$HVBUS" bench disk --socket "$S" --rw write --runtime 0.5 --size 64M --bs 64k --json >"$T/bench.log" 2>&1 || got=$?
+timeout 60 "$HVBUS" bench disk --socket "$S" --rw randwrite --runtime 0.5 --size 128M --bs 64k --json >"$T/bench.log" 2>&1 || got=$?
 [ "$got" = 1 ] || fail "writes beyond the limit were reported as success ($got)"
 "$HVBUS" inspect --socket "$S" --json >"$T/j"
 grep -q '"last_error":"7/27/07"' "$T/j" || fail "no space allocation sense: $(cat "$T/j")"
