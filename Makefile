@@ -198,10 +198,14 @@ fuzz: setup
 	$(Q)scripts/fuzz.sh $(F)/bin $(or $(TIME),30) $(or $(T),$(FUZZ))
 
 # Every corpus file once, through the target built with the ordinary compiler.
-$(B)/replay/%: $(B)/fuzz/fuzz_%.o $(B)/fuzz/replay.o $(call libs_upto,vsp) $(call lib,vsc)
+$(B)/lib/fakes.a: $(call obj,$(FUZZ_FAKES))
+	@mkdir -p $(@D)
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+$(B)/replay/%: $(B)/fuzz/fuzz_%.o $(B)/fuzz/replay.o $(B)/lib/fakes.a $(call libs_upto,vsp)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(B)/fuzz/fuzz_$*.o $(B)/fuzz/replay.o $(call lib,vsc) $(call libs_upto,vsp) $(LIBS) -lcheck -lsubunit -lrt -lm
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
 # Seeds recorded from a real exchange between a root and a child.
 $(B)/record: $(B)/fuzz/record.o $(call libs_upto,vmwp)
