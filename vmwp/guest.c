@@ -88,6 +88,19 @@ static void end(struct guest *g)
 	vmbus_server_shutdown(g->bus, bus_gone, g);
 }
 
+/* What a channel was faulted for would go with the partition. */
+static void keep_channel_fault(void *ctx, const struct vmbus_channel_info *c)
+{
+	struct guest *g = ctx;
+	char why[96];
+
+	if (!c->open || !c->stats.fault)
+		return;
+	snprintf(why, sizeof(why), "channel %s.%u: %s", c->device, c->sub, c->stats.fault);
+	root_note_fault(g->root, hv_partition_id(g->partition), hv_partition_name(g->partition),
+			why);
+}
+
 static void guest_down(void *ctx, struct hv_proc *proc, const char *why)
 {
 	struct guest *g = ctx;
@@ -95,6 +108,7 @@ static void guest_down(void *ctx, struct hv_proc *proc, const char *why)
 	(void)proc;
 	log_info("partition %u (%s) is gone: %s", hv_partition_id(g->partition),
 		 hv_partition_name(g->partition), why);
+	vmbus_server_channels(g->bus, keep_channel_fault, g);
 	if (strcmp(why, "closed"))
 		root_note_fault(g->root, hv_partition_id(g->partition),
 				hv_partition_name(g->partition), why);
