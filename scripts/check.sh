@@ -1,0 +1,160 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# `make check`: every test in every build. One line per program; what a program printed only
+# when it failed. Goes on after failures; the last line is "N passed, M failed".
+#
+#   CHECK_VARIANTS="release address thread"   which builds (default: all three)
+#   CHECK_ONLY=loop                           only programs whose name contains this
+set -u
+cd "$(dirname "$0")/.." || exit 2
+
+variants=${CHECK_VARIANTS:-release address thread}
+only=${CHECK_ONLY:-}
+limit=300 # seconds for one program; the tests inside have limits of their own
+passed=0
+failed=0
+skipped=0
+bad=()
+log=$(mktemp) || exit 2
+started=$SECONDS
+
+export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0
+export UBSAN_OPTIONS=print_stacktrace=1
+export TSAN_OPTIONS=halt_on_error=1
+
+child=
+trap 'rm -f "$log"' EXIT
+# Stopped from outside: the program under test must not stay behind.
+trap 'trap - TERM; [ -z "$child" ] || kill -- -"$child" 2>/dev/null; exit 130' INT TERM HUP
+
+# Where ThreadSanitizer cannot place its shadow among fully randomised addresses.
+fixed_addresses=()
+if [ "$(cat /proc/sys/vm/mmap_rnd_bits 2>/dev/null || echo 0)" -gt 28 ] && setarch -R true 2>/dev/null; then
+	fixed_addresses=(setarch -R)
+fi
+
+# sum KIND: that count over all closing lines of check in the log
+sum() {
+	sed -nE "s/^[0-9]+%: Checks: ([0-9]+), Failures: ([0-9]+), Errors: ([0-9]+)$/\\$1/p" "$log" |
+		awk '{ s += $1 } END { print s + 0 }'
+}
+
+# The counts of the program that just ran, in good and wrong; false when it did not say.
+count() {
+	local closing
+
+	if grep -qE '^[0-9]+%: Checks: ' "$log"; then
+		wrong=$(($(sum 2) + $(sum 3)))
+		good=$(($(sum 1) - wrong))
+		return 0
+	fi
+	closing=$(grep -E '^[0-9]+ passed, [0-9]+ failed$' "$log" | tail -n 1)
+	[ -n "$closing" ] || return 1
+	read -r good _ wrong _ <<<"$closing"
+}
+
+# run NAME COMMAND...: one program, one line
+run() {
+	local name=$1 status=0 start good=0 wrong=0 result=ok
+	shift
+	case $name in *"$only"*) ;; *) return ;; esac
+	start=$(date +%s%N)
+	setsid timeout -k 10 $limit "$@" >"$log" 2>&1 </dev/null &
+	child=$!
+	wait $child || status=$?
+	child=
+	if [ $status = 77 ]; then
+		result=skipped
+		skipped=$((skipped + 1))
+	elif ! count || { [ $status != 0 ] && [ "$wrong" = 0 ]; }; then
+		wrong=$((wrong + 1)) # it crashed, hung or lost its closing line
+	fi
+	[ "$wrong" = 0 ] || result=FAILED
+	passed=$((passed + good))
+	failed=$((failed + wrong))
+	skipped=$((skipped + $(grep -c '^SKIPPED ' "$log")))
+	printf '  %-8s%-46s%5d tests%7.1f s\n' "$result" "$name" $((good + wrong)) \
+		"$((($(date +%s%N) - start) / 100000000))e-1"
+	grep '^SKIPPED ' "$log" | sed 's/^/            /'
+	if [ $result = skipped ]; then
+		tail -n 1 "$log" | sed 's/^/            /'
+	elif [ $result = FAILED ]; then
+		bad+=("$name: $*")
+		tail -n 80 "$log" | sed 's/^/    | /'
+		[ $status != 124 ] || echo "    | not done after $limit s"
+	fi
+}
+
+# build VARIANT TARGETS...: false (and counted) when it fails
+build() {
+	local name=$1
+	shift
+	make --no-print-directory -s -k -j"$(nproc)" "$@" >"$log" 2>&1 && return
+	printf '  %-8s%s\n' FAILED "build of $name"
+	grep -vE '^  (CC|LD|AR) ' "$log" | tail -n 40 | sed 's/^/    | /'
+	failed=$((failed + 1))
+	bad+=("build of $name: make $*")
+	return 1
+}
+
+# programs FOLDER SOURCES...: what was built of them
+programs() {
+	local dir=$1 source bin
+	shift
+	for source in "$@"; do
+		bin=$dir/${source#tests/}
+		[ -f "$source" ] && echo "${bin%.c}"
+	done
+}
+
+fuzz_targets() {
+	local f
+	for f in fuzz/fuzz_*.c; do
+		[ -f "$f" ] || continue
+		f=${f#fuzz/fuzz_}
+		echo "${f%.c}"
+	done
+}
+
+# check_variant NAME FOLDER SAN [PREFIX_COMMAND...]
+check_variant() {
+	local name=$1 dir=build/$2 san=SAN=$3 p
+	shift 3
+	echo "== $name"
+	build "$name" check-tests "$san"
+	for p in $(programs "$dir" tests/ut/*/*_ut.c tests/proc/*_test.c); do
+		run "$name ${p#"$dir"/}" "$@" "$p"
+	done
+	for p in tests/sh/*.sh; do
+		[ "$p" = tests/sh/lib.sh ] || run "$name ${p#tests/}" "$@" "$dir/tests/run_sh" "$dir" "$p"
+	done
+	[ "$name" != thread ] || return # the targets have one thread
+	build "$name fuzz replay" fuzz-replay "$san"
+	for p in $(fuzz_targets); do
+		run "$name replay/$p" "$dir/replay/$p" "fuzz/corpus/$p"
+	done
+}
+
+for v in $variants; do
+	case $v in
+	release) check_variant release release "" ;;
+	address) check_variant address san-address-undefined address,undefined ;;
+	thread) check_variant thread san-thread thread "${fixed_addresses[@]}" ;;
+	*)
+		echo "check.sh: unknown variant '$v' (release, address, thread)" >&2
+		exit 2
+		;;
+	esac
+done
+echo "== models"
+run "signalling protocol (spin)" make --no-print-directory -s check-spin
+
+echo
+if [ ${#bad[@]} != 0 ]; then
+	echo "failed, and how to run it again:"
+	printf '  %s\n' "${bad[@]}"
+fi
+[ $skipped = 0 ] || echo "$skipped skipped"
+echo "$((SECONDS - started)) seconds"
+echo "$passed passed, $failed failed"
+[ $failed = 0 ]
