@@ -5,11 +5,39 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/atomic.h"
 #include "base/iov.h"
 
 #define FAKE_SIZE (64u << 20)
+
+/*
+ * Mapped, and kept for the next device: sanitizers touch their shadow of all that malloc()
+ * returns or that is unmapped. One thread makes and frees devices.
+ */
+static void *spare;
+
+static void *take_ram(void)
+{
+	void *p = spare;
+
+	spare = NULL;
+	if (!p)
+		p = mmap(NULL, FAKE_SIZE, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (p == MAP_FAILED)
+		abort();
+	return p;
+}
+
+static void give_ram(void *p)
+{
+	if (!p)
+		return;
+	madvise(p, FAKE_SIZE, MADV_DONTNEED); /* zeroes again */
+	spare = p;
+}
 
 struct blk_dev *fake_blk_new(void)
 {
@@ -26,22 +54,23 @@ struct blk_dev *fake_blk_new(void)
 	};
 	for (int i = 0; i < 16; i++)
 		d->info.id[i] = (uint8_t)(0x10 + i);
-	d->ram = calloc(1, FAKE_SIZE);
+	d->ram = take_ram();
 	return d;
 }
 
 void fake_blk_free(struct blk_dev *d)
 {
-	free(d->ram);
+	give_ram(d->ram);
 	free(d);
 }
 
 void fake_blk_resize(struct blk_dev *d, uint64_t size, uint32_t block_size)
 {
-	if (size) {
-		free(d->ram);
-		d->ram = size <= FAKE_SIZE ? calloc(1, size ? size : 1) : NULL;
+	if (size)
 		d->info.size = size;
+	if (d->info.size > FAKE_SIZE) {
+		give_ram(d->ram);
+		d->ram = NULL;
 	}
 	d->info.block_size = block_size;
 }

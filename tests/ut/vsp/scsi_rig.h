@@ -12,13 +12,14 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/wire.h"
 #include "tests/fake/fake_blk.c"
 #include "vsp/storvsp/scsi/scsi_int.h"
 
-#define RIG_DATA   (2u << 20)
+#define RIG_DATA   (512u << 10)
 #define RIG_CANARY 64
 #define PAINT	   0xa5 /* our memory: must never come out */
 #define UNTOUCHED  0x5a /* the initiator's buffer before the command */
@@ -66,13 +67,14 @@ static inline void rig_reattach(struct rig *r)
 
 static inline struct rig *rig_new(void)
 {
+	static uint8_t mem[RIG_DATA + 2 * RIG_CANARY];
 	struct rig *r = calloc(1, sizeof(*r));
 
 	r->dev = fake_blk_new();
 	r->q = fake_blk_queue(r->dev);
-	r->mem = malloc(RIG_DATA + 2 * RIG_CANARY);
-	memset(r->mem, CANARY, RIG_DATA + 2 * RIG_CANARY);
-	r->data = r->mem + RIG_CANARY;
+	r->mem = mem; /* one for all tests: page faults are what they would spend their time on */
+	memset(mem, CANARY, RIG_CANARY);
+	r->data = mem + RIG_CANARY;
 	rig_attach(r);
 	return r;
 }
@@ -82,17 +84,16 @@ static inline void rig_free(struct rig *r)
 	rig_detach(r);
 	blk_queue_destroy(r->q);
 	fake_blk_free(r->dev);
-	free(r->mem);
 	free(r);
 }
 
 /* Leaves PAINT on the stack below the caller's frame. */
 static NOINLINE void paint_stack(void)
 {
-	volatile uint8_t hole[24 << 10];
+	uint8_t hole[10 << 10];
 
-	for (size_t i = 0; i < sizeof(hole); i++)
-		hole[i] = PAINT;
+	memset(hole, PAINT, sizeof(hole));
+	__asm__ volatile("" ::"r"(hole) : "memory"); /* somebody might look at it */
 }
 
 /* Whether @len bytes at @p all hold @byte. One check: libcheck's own cost microseconds each. */
@@ -232,6 +233,9 @@ static inline int rig_main(Suite *s)
 	int failed;
 
 	log_set_fd(open("/dev/null", O_WRONLY | O_CLOEXEC)); /* failures are what we ask for */
+	/* A process per test would be most of the time under sanitizers. */
+	srunner_set_fork_status(sr, CK_NOFORK);
+	alarm(60); /* which libcheck's timeouts then do not do */
 	srunner_run_all(sr, CK_ENV);
 	failed = srunner_ntests_failed(sr);
 	srunner_free(sr);

@@ -8,16 +8,15 @@
 static struct rig *r;
 
 #define BLOCKS 131072u
-#define UNIT   4096u /* blocks of an allocation unit */
+#define UNIT   512u /* blocks of an allocation unit */
 #define MIB    (1u << 20)
 
 static void setup(void)
 {
 	r = rig_new();
-	/* Where the tests look; touching all of it would be most of their time. */
+	r->dev->info.discard_granularity = UNIT * 512;
+	rig_reattach(r);
 	memset(r->dev->ram, 0x77, 8 * UNIT * 512);
-	memset(r->dev->ram + 0x10000 * 512, 0x77, 512);
-	memset(r->dev->ram + (size_t)(BLOCKS - 8) * 512, 0x77, 8 * 512);
 }
 
 static void teardown(void)
@@ -36,6 +35,16 @@ static void expect_op(uint32_t n, uint8_t what, uint64_t lba, uint64_t blocks)
 	ck_assert_uint_eq(op(n)->op, what);
 	ck_assert_uint_eq(op(n)->offset, lba * 512);
 	ck_assert_uint_eq(op(n)->len, blocks * 512);
+}
+
+/* Blocks [from, to) and their neighbours are not zero; of a long range only the ends. */
+static void mark(uint64_t from, uint64_t to)
+{
+	uint64_t first = from ? from - 1 : 0, last = to < BLOCKS ? to + 1 : BLOCKS;
+	uint64_t n = last - first < 8 * UNIT ? last - first : 8 * UNIT;
+
+	memset(r->dev->ram + first * 512, 0x77, n * 512);
+	memset(r->dev->ram + (last - n) * 512, 0x77, n * 512);
 }
 
 /* Blocks [from, to) hold @byte, and their neighbours what they held before. */
@@ -90,6 +99,7 @@ START_TEST(unmap_golden)
 	static const uint8_t list[] = { 0x00, 0x16, 0x00, 0x10, 0, 0, 0,    0, 0, 0, 0, 0,
 					0,    0,    0x10, 0,	0, 0, 0x20, 0, 0, 0, 0, 0 };
 
+	mark(4096, 4096 + 8192);
 	memcpy(r->data, list, sizeof(list));
 	ck_assert_uint_eq(OUT(r, 24, 0x42, 0, 0, 0, 0, 0, 0, 0, 0x18, 0), 0);
 	ck_assert_uint_eq(r->dev->n_log, 1);
@@ -119,7 +129,10 @@ static const struct edge {
 	  3 },
 	{ 0, UNIT + 1, { { BLK_DISCARD, 0, UNIT }, { BLK_ZERO, UNIT, 1 } }, 2 },
 	/* what fstrim of a file system with 1 KiB blocks sends */
-	{ 0x3120, 0xee2, { { BLK_ZERO, 0x3120, 0xee0 }, { BLK_ZERO, 0x4000, 2 } }, 2 },
+	{ 0x3120,
+	  0xee2,
+	  { { BLK_ZERO, 0x3120, 0xe0 }, { BLK_DISCARD, 0x3200, 0xe00 }, { BLK_ZERO, 0x4000, 2 } },
+	  3 },
 	{ BLOCKS - 1, 1, { { BLK_ZERO, BLOCKS - 1, 1 } }, 1 },
 	{ 0, BLOCKS, { { BLK_DISCARD, 0, BLOCKS } }, 1 },
 };
@@ -128,6 +141,7 @@ START_TEST(unmap_edges_are_zeroed)
 {
 	const struct edge *e = &edges[_i / 2];
 
+	mark(e->lba, e->lba + e->count);
 	r->dev->delayed = _i & 1;
 	ck_assert_uint_eq(UNMAP({ e->lba, e->count }), 0);
 	ck_assert_uint_eq(r->dev->n_log, e->n);
@@ -289,12 +303,13 @@ START_TEST(neither_discard_nor_zero_writes_zeroes)
 	r->dev->error[BLK_DISCARD] = -EOPNOTSUPP;
 	r->dev->error[BLK_ZERO] = -EOPNOTSUPP;
 	r->dev->delayed = _i;
-	ck_assert_uint_eq(UNMAP({ UNIT, 2 * UNIT }, { 7, 1 }), 0);
-	expect_blocks(UNIT, 3 * UNIT, 0);
+	mark(UNIT, 9 * UNIT);
+	ck_assert_uint_eq(UNMAP({ UNIT, 8 * UNIT }, { 7, 1 }), 0);
+	expect_blocks(UNIT, 9 * UNIT, 0);
 	expect_blocks(7, 8, 0);
 	expect_op(2, BLK_WRITE, UNIT, 2048);
 	expect_op(r->dev->n_log - 1, BLK_WRITE, 7, 1);
-	ck_assert_uint_eq(r->dev->n_log, 2 + 4 + 1);
+	ck_assert_uint_eq(r->dev->n_log, 2 + 2 + 1);
 }
 END_TEST
 
@@ -302,10 +317,9 @@ START_TEST(edges_only_need_zero)
 {
 	r->dev->error[BLK_ZERO] = -EOPNOTSUPP;
 	ck_assert_uint_eq(UNMAP({ 1, 3 * UNIT }), 0);
-	expect_op(1, BLK_WRITE, 1, 2048);
-	expect_op(2, BLK_WRITE, 2049, 2047);
-	expect_op(3, BLK_DISCARD, UNIT, 2 * UNIT); /* still deallocated where possible */
-	expect_op(4, BLK_WRITE, 3 * UNIT, 1);
+	expect_op(1, BLK_WRITE, 1, UNIT - 1);
+	expect_op(2, BLK_DISCARD, UNIT, 2 * UNIT); /* still deallocated where possible */
+	expect_op(3, BLK_WRITE, 3 * UNIT, 1);
 	expect_blocks(1, 3 * UNIT + 1, 0);
 }
 END_TEST
@@ -386,6 +400,8 @@ START_TEST(write_same_table)
 
 	r->dev->delayed = _i & 1;
 	r->pieces = c->buffer ? 2 : 1;
+	if (!c->want)
+		mark(c->lba, c->lba + c->count);
 	memset(r->data, c->byte, c->buffer);
 	if (c->ten)
 		rig_send(r, 0, CDB(WRITE_SAME10(c->flags, c->lba, c->count)), SCSI_DIR_OUT,
@@ -464,6 +480,7 @@ END_TEST
 
 START_TEST(S18_abort_stops_between_pieces)
 {
+	mark(0, 4096);
 	memset(r->data, 0x21, 512);
 	r->dev->delayed = true;
 	rig_send(r, 0, CDB(WRITE_SAME16(0, 0, 0x10000)), SCSI_DIR_OUT, 512);

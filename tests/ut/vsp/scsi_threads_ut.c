@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Several loops and several initiators on one LUN: counters add up, each nexus gets each
+ * unit attention exactly once, a failed flush is seen by all. Meant for ThreadSanitizer.
+ */
+#include <pthread.h>
+#include <sched.h>
+
+#include "tests/ut/vsp/scsi_rig.h"
+
+#define THREADS	 20 /* more than counter shards */
+#define COMMANDS 300
+#define NEXUSES	 2
+
+struct worker {
+	pthread_t thread;
+	struct scsi_target *target;
+	struct blk_dev *dev;
+	struct blk_queue *q;
+	uint32_t number;
+	uint32_t attentions, failures; /* what it got */
+	bool done;
+	uint8_t buffer[4096];
+};
+
+static struct blk_dev *dev;
+static struct scsi_lun *lun;
+static struct scsi_target *targets[NEXUSES];
+static struct worker workers[THREADS];
+static uint32_t stop; /* written by the main thread, read by the workers; relaxed */
+
+static void setup(void)
+{
+	struct scsi_lun_config cfg;
+
+	dev = fake_blk_new();
+	dev->no_log = true; /* the log has one writer */
+	cfg = (struct scsi_lun_config){ .dev = dev };
+	ck_assert_int_eq(scsi_lun_create(&lun, &cfg), 0);
+	for (int i = 0; i < NEXUSES; i++) {
+		ck_assert_int_eq(scsi_target_create(&targets[i]), 0);
+		ck_assert_int_eq(scsi_target_attach(targets[i], 0, lun), 0);
+	}
+	store_relaxed(&stop, 0);
+}
+
+static void teardown(void)
+{
+	for (int i = 0; i < NEXUSES; i++)
+		scsi_target_destroy(targets[i]);
+	scsi_lun_destroy(lun);
+	fake_blk_free(dev);
+}
+
+static void task_done(struct scsi_task *t)
+{
+	struct worker *w = (struct worker *)t->iov->iov_base;
+
+	w->done = true;
+}
+
+/* One command of the worker; its result. libcheck's asserts are for the main thread only. */
+static uint32_t send(struct worker *w, const uint8_t *cdb, uint32_t cdb_len, uint8_t dir,
+		     uint32_t len)
+{
+	struct iovec iov[2] = { { w, 0 }, { w->buffer, len } };
+	struct scsi_task t;
+	bool absent;
+
+	memset(&t, PAINT, sizeof(t));
+	memcpy(t.cdb, cdb, cdb_len);
+	t.cdb_len = (uint8_t)cdb_len;
+	t.data_dir = dir;
+	t.iov = iov;
+	t.niov = 2;
+	t.data_len = len;
+	t.queue = w->q;
+	t.done = task_done;
+	w->done = scsi_execute(w->target, 0, &t, &absent);
+	fake_blk_run(w->q);
+	if (!w->done || absent)
+		abort();
+	if (t.status == SCSI_GOOD)
+		return 0;
+	return (uint32_t)t.sense[2] << 16 | (uint32_t)t.sense[12] << 8 | t.sense[13];
+}
+
+static void run_workers(uint32_t n, void *(*fn)(void *))
+{
+	for (uint32_t i = 0; i < n; i++) {
+		workers[i] =
+			(struct worker){ .target = targets[i % NEXUSES], .dev = dev, .number = i };
+		workers[i].q = fake_blk_queue(dev);
+		ck_assert_int_eq(pthread_create(&workers[i].thread, NULL, fn, &workers[i]), 0);
+	}
+}
+
+static void join_workers(uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		pthread_join(workers[i].thread, NULL);
+		blk_queue_destroy(workers[i].q);
+	}
+}
+
+/* ---- counters ------------------------------------------------------------------------- */
+
+static void *use_everything(void *arg)
+{
+	struct worker *w = arg;
+	uint32_t lba = 4096 * w->number; /* overlapping writes are another matter */
+
+	for (uint32_t i = 0; i < COMMANDS; i++) {
+		memset(w->buffer, (int)i, sizeof(w->buffer));
+		w->failures += send(w, CDB(WRITE10(lba, 8)), SCSI_DIR_OUT, 4096) != 0;
+		w->failures += send(w, CDB(READ10(lba, 8)), SCSI_DIR_IN, 4096) != 0;
+		w->failures += w->buffer[4095] != (uint8_t)i;
+		w->failures += send(w, CDB(SYNC10), SCSI_DIR_NONE, 0) != 0;
+		w->failures += send(w, CDB(0x12, 1, 0x83, 0, 255, 0), SCSI_DIR_IN, 255) != 0;
+		w->failures += send(w, CDB(0xff, 0, 0, 0, 0, 0), SCSI_DIR_NONE, 0) != SENSE_OPCODE;
+		memset(w->buffer, 1, 512);
+		w->failures += send(w, CDB(WRITE_SAME16(0, lba, 16)), SCSI_DIR_OUT, 512) != 0;
+	}
+	return NULL;
+}
+
+START_TEST(counters_add_up)
+{
+	const uint64_t each = THREADS * COMMANDS;
+	struct scsi_lun_stats s;
+
+	dev->delayed = _i;
+	run_workers(THREADS, use_everything);
+	join_workers(THREADS);
+	for (int i = 0; i < THREADS; i++)
+		ck_assert_uint_eq(workers[i].failures, 0);
+	scsi_lun_stats(lun, &s);
+	ck_assert_uint_eq(s.reads, each);
+	ck_assert_uint_eq(s.writes, each);
+	ck_assert_uint_eq(s.read_bytes, each * 4096);
+	ck_assert_uint_eq(s.written_bytes, each * 4096);
+	ck_assert_uint_eq(s.flushes, each);
+	ck_assert_uint_eq(s.others, 2 * each);
+	ck_assert_uint_eq(s.errors, each);
+	ck_assert_uint_eq(s.last_sense, SENSE_OPCODE);
+	ck_assert_uint_eq(lun->scratch, 0);
+}
+END_TEST
+
+/* ---- unit attentions --------------------------------------------------------------------- */
+
+static void *poll_unit(void *arg)
+{
+	struct worker *w = arg;
+	uint32_t result;
+
+	while (!load_relaxed(&stop)) {
+		result = send(w, CDB(0, 0, 0, 0, 0, 0), SCSI_DIR_NONE, 0);
+		if (result == SENSE_CAPACITY_CHANGED)
+			__atomic_fetch_add(&w->attentions, 1, __ATOMIC_RELAXED);
+		else
+			w->failures += result != 0;
+		sched_yield();
+	}
+	return NULL;
+}
+
+/* Reports so far on nexus @n, by whichever of its loops. */
+static uint32_t reports(uint32_t n)
+{
+	uint32_t sum = 0;
+
+	for (uint32_t i = n; i < 4; i += NEXUSES)
+		sum += load_relaxed(&workers[i].attentions);
+	return sum;
+}
+
+START_TEST(each_attention_is_reported_once_per_nexus)
+{
+	run_workers(4, poll_unit);
+	for (uint32_t round = 1; round <= 200; round++) {
+		scsi_lun_unit_attention(lun, SCSI_UA_CAPACITY_CHANGED);
+		for (uint32_t n = 0; n < NEXUSES; n++)
+			while (reports(n) < round)
+				sched_yield();
+	}
+	store_relaxed(&stop, 1);
+	join_workers(4);
+	for (uint32_t n = 0; n < NEXUSES; n++)
+		ck_assert_uint_eq(reports(n), 200);
+	for (int i = 0; i < 4; i++)
+		ck_assert_uint_eq(workers[i].failures, 0);
+}
+END_TEST
+
+/* ---- attaching while others work; a failed flush ------------------------------------------------
+ */
+
+static void *poll_absent(void *arg)
+{
+	struct worker *w = arg;
+	struct scsi_task t;
+	bool absent;
+
+	for (;;) { /* until LUN 1 appears: then it must be whole */
+		memset(&t, 0, sizeof(t));
+		t.cdb_len = 6;
+		t.queue = w->q;
+		scsi_execute(w->target, 1, &t, &absent);
+		if (!absent)
+			break;
+		sched_yield();
+	}
+	w->failures += t.status != SCSI_GOOD;
+	return NULL;
+}
+
+START_TEST(attach_under_traffic)
+{
+	run_workers(4, poll_absent);
+	ck_assert_int_eq(scsi_target_attach(targets[0], 1, lun), 0);
+	ck_assert_int_eq(scsi_target_attach(targets[1], 1, lun), 0);
+	join_workers(4);
+	for (int i = 0; i < 4; i++)
+		ck_assert_uint_eq(workers[i].failures, 0);
+}
+END_TEST
+
+static void *flush_until_it_fails(void *arg)
+{
+	struct worker *w = arg;
+
+	/* The first to flush breaks it for all. */
+	w->failures += send(w, CDB(SYNC10), SCSI_DIR_NONE, 0) != SENSE_TARGET_FAILURE;
+	w->failures += send(w, CDB(WRITE10_FUA(w->number, 1)), SCSI_DIR_OUT, 512) !=
+		       SENSE_TARGET_FAILURE;
+	return NULL;
+}
+
+START_TEST(failed_flush_is_seen_by_all)
+{
+	dev->error[BLK_FLUSH] = -EIO;
+	run_workers(4, flush_until_it_fails);
+	join_workers(4);
+	for (int i = 0; i < 4; i++)
+		ck_assert_uint_eq(workers[i].failures, 0);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("scsi_threads");
+	TCase *t = tcase_create("threads");
+
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_loop_test(t, counters_add_up, 0, 2);
+	tcase_add_test(t, each_attention_is_reported_once_per_nexus);
+	tcase_add_test(t, attach_under_traffic);
+	tcase_add_test(t, failed_flush_is_seen_by_all);
+	suite_add_tcase(s, t);
+	return rig_main(s);
+}
