@@ -15,7 +15,7 @@
 #define DEFAULT_RING	(256u << 10)
 #define DEFAULT_SPIN_US 50
 #define DEFAULT_TIMEOUT 60000u
-#define CLOSE_WAIT_NS	2000000000ull
+#define CLOSE_WAIT_NS	1000000000ull
 
 /* ---- opening ---------------------------------------------------------------------------- */
 
