@@ -377,7 +377,7 @@ START_TEST(random_requests_match_the_model)
 		ck_assert_uint_gt(st.ops[i], 0);
 	ck_assert_int_eq(st.bounced > 0, !!(v->flags & DIRECT));
 	ck_assert_int_eq(st.inlined > 0, !!(v->flags & SHM));
-	ck_assert(!(v->flags & FAULTS) || (fault_hits(&faults) > 20 && st.resubmitted > 20));
+	ck_assert(!(v->flags & FAULTS) || (fault_hits(&faults) > 5 && st.resubmitted > 5));
 	rig_close(&r);
 	if (v->engine != BLK_ENGINE_MEMORY)
 		check_image(&r, model);
@@ -549,6 +549,5 @@ int main(void)
 	}
 	make_devices();
 	failed = rig_run_suite(s);
-	unlink(shared);
 	return failed;
 }

@@ -9,6 +9,7 @@
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,13 +57,39 @@ static const char *rig_dir(bool in_memory)
 	return tmp ? tmp : "/tmp";
 }
 
+/* Of the whole program, also inside a test, which is a process of its own. */
+static int program(void)
+{
+	static int pid;
+
+	if (!pid)
+		pid = getpid();
+	return pid;
+}
+
+/* What tests left that failed. */
+static void remove_images(void)
+{
+	char pattern[200];
+	glob_t found;
+
+	for (int i = 0; i < 2; i++) {
+		snprintf(pattern, sizeof(pattern), "%s/blk_ut_%d_*", rig_dir(i), program());
+		if (glob(pattern, 0, NULL, &found))
+			continue;
+		for (size_t n = 0; n < found.gl_pathc; n++)
+			unlink(found.gl_pathv[n]);
+		globfree(&found);
+	}
+}
+
 /* False: errno says why. Also for main(), where nothing can be asserted. */
 static bool make_image(char *path, size_t len, bool in_memory, uint64_t size)
 {
 	bool ok;
 	int fd;
 
-	snprintf(path, len, "%s/blk_ut_XXXXXX", rig_dir(in_memory));
+	snprintf(path, len, "%s/blk_ut_%d_XXXXXX", rig_dir(in_memory), program());
 	fd = mkstemp(path);
 	ok = fd >= 0 && !ftruncate(fd, (off_t)size);
 	if (fd >= 0)
@@ -237,8 +264,10 @@ static int rig_run_suite(Suite *s)
 	int failed;
 
 	signal(SIGXFSZ, SIG_IGN);
+	program();
 	srunner_run_all(sr, CK_ENV);
 	failed = srunner_ntests_failed(sr);
+	remove_images();
 	srunner_free(sr);
 	return failed ? 1 : 0;
 }

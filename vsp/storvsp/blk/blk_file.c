@@ -14,7 +14,13 @@
 
 /*
  * A file in memory never waits for a device, and io_uring would send most calls on it to a
- * worker: four times slower at queue depth 1. Its fdatasync is free.
+ * worker: 90 to 150 k/s instead of 310 to 350 k/s at queue depth 1 (4 KiB, tmpfs). Its
+ * fdatasync is free.
+ *
+ * Buffered writes to a disk are punted too, on ext4 at least, but stay with the workers:
+ * inline they moved as much (25 to 55 k/s either way, 4 KiB, 17 to 20 us of the file
+ * system's time each) while the loop's own share went from 4 us to all of it, and the
+ * kernel makes the writer wait when too much is dirty.
  */
 static bool runs_inline(const struct file_dev *f, const struct file_call *c)
 {

@@ -125,7 +125,7 @@ struct file_dev {
 	uint32_t falloc_mask;
 	uint64_t end; /* of the file when it was opened; an end before that is a truncation */
 	enum blk_engine engine;
-	bool fallback_logged;
+	uint8_t fallbacks_logged; /* one bit each */
 	struct file_fault *fault; /* tests only */
 
 	/* Flushes. Under dev.lock. */

@@ -15,38 +15,43 @@
 
 #include "base/log.h"
 
-static void log_fallback(struct file_dev *f, const char *why, const char *to)
+enum { TO_LIBAIO = 1, TO_THREADS = 2, OUT_OF_CONTEXTS = 4 };
+
+/* Once per device: each queue would say the same. */
+static void log_fallback(struct file_dev *f, uint8_t which, const char *why)
 {
 	bool logged;
 
 	pthread_mutex_lock(&f->dev.lock);
-	logged = f->fallback_logged;
-	f->fallback_logged = true;
+	logged = f->fallbacks_logged & which;
+	f->fallbacks_logged |= which;
 	pthread_mutex_unlock(&f->dev.lock);
 	if (!logged)
-		log_info("%s: %s, using %s", f->dev.path, why, to);
+		log_info("%s: %s, using %s", f->dev.path, why,
+			 which == TO_LIBAIO ? "libaio" : "helper threads");
 }
 
 /* io_uring, else libaio, else threads (spec: disk-backends, section 1). */
 static const struct file_transport *choose(struct file_dev *f, struct loop *loop)
 {
+	bool asked_aio = f->engine == BLK_ENGINE_AIO;
+
 	if (f->engine == BLK_ENGINE_THREADS)
 		return &file_threads;
-	if (f->engine != BLK_ENGINE_AIO && loop_has_uring(loop))
+	if (!asked_aio && loop_has_uring(loop))
 		return &file_uring;
 	if (f->engine == BLK_ENGINE_URING)
 		return NULL;
 	if (!f->direct) {
 		log_fallback(
-			f,
-			f->engine == BLK_ENGINE_AIO
+			f, TO_THREADS,
+			asked_aio
 				? "libaio would block on the page cache"
-				: "there is no io_uring and libaio would block on the page cache",
-			"helper threads");
+				: "there is no io_uring, and libaio would block on the page cache");
 		return &file_threads;
 	}
-	if (f->engine == BLK_ENGINE_AUTO)
-		log_fallback(f, "there is no io_uring", "libaio");
+	if (!asked_aio)
+		log_fallback(f, TO_LIBAIO, "there is no io_uring");
 	return &file_aio;
 }
 
@@ -59,8 +64,7 @@ static int start_transport(struct file_queue *fq, struct file_dev *f, struct loo
 		return -ENOTSUP;
 	err = fq->tr->init(fq);
 	if (err == -EAGAIN && fq->tr == &file_aio) {
-		log_info("%s: no libaio context is left (fs.aio-max-nr), using helper threads",
-			 f->dev.path);
+		log_fallback(f, OUT_OF_CONTEXTS, "no libaio context is left (fs.aio-max-nr)");
 		fq->tr = &file_threads;
 		err = fq->tr->init(fq);
 	}
