@@ -339,7 +339,7 @@ START_TEST(random_commands)
 		if (!rnd(50))
 			scsi_lun_unit_attention(r->lun, rnd(SCSI_UA_LUNS_CHANGED + 1));
 		rig_send(r, rnd(20) ? 0 : (uint8_t)rnd(256), cdb, rnd(20), dir,
-			 rnd(4) ? rnd(70) * 512 : rnd(3000));
+			 rnd(4) ? rnd(30) * 512 : rnd(3000));
 		fake_blk_run(r->q);
 		ck_assert(!r->pending);
 		ck_assert_uint_eq(r->lun->scratch, 0);
