@@ -119,8 +119,7 @@ static int map_ring(struct vmbus_client *c, struct hv_gpa_view *v, uint64_t gpa,
 	err = hv_child_map_wrapped(c->child, gpa, pages, &v->ctrl, &v->data, &v->size, &v->maplen);
 	if (err)
 		return err;
-	ctrl = v->ctrl;
-	memset(ctrl, 0, sizeof(*ctrl));
+	ctrl = v->ctrl;					     /* zeroed, as all fresh pages are */
 	ctrl->feature_bits = VMRING_FEATURE_PENDING_SEND_SZ; /* spec: ring, section 2 */
 	return 0;
 }

@@ -309,8 +309,8 @@ static void on_vp0_flag(void *ctx, uint32_t flag)
 }
 
 /*
- * One turn as the pump. Messages first: their interrupt may have been taken by the
- * pump before us. 1: something happened; 0: time out; negative: the end.
+ * One turn as the pump; does not sleep when there are messages. 1: something happened;
+ * 0: time out; negative: the end.
  */
 static int pump(struct vmbus_client *c, uint64_t until)
 {

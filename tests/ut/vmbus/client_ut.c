@@ -525,6 +525,8 @@ START_TEST(modify_moves_interrupts)
 	c = rig_open(&o, 1);
 	rig_echo(c, 1, 1);
 	ck_assert_int_eq(vmbus_client_modify(bus, c, 2), 0);
+	/* Told once in any case: the last event of the old VP is not lost on the new one. */
+	ck_assert_int_eq(vmbus_client_wait(bus, 2, LIMIT_NS), 1);
 	evil_await(&root, VMBUS_MSG_MODIFYCHANNEL, 1);
 	for (uint64_t i = 0; i < 50; i++)
 		rig_echo(c, 2, i);
@@ -621,7 +623,7 @@ static void *sleep_until_rescinded(void *arg)
 	struct sleeper *s = arg;
 
 	while (!vmbus_client_rescinded(bus, s->chan))
-		s->result = vmbus_client_wait(bus, s->vp, LIMIT_NS);
+		s->result = vmbus_client_wait(bus, s->vp, UINT64_MAX);
 	return NULL;
 }
 
@@ -640,6 +642,52 @@ START_TEST(rescind_wakes_the_thread_of_another_vp)
 	rescind(5);
 	rig_until(vmbus_client_rescinded(bus, s.chan));
 	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+	rig_fini();
+}
+END_TEST
+
+static int swallow_open(struct evil_root *r, uint32_t connection, const union vmbus_msg *m,
+			uint32_t len)
+{
+	(void)r;
+	(void)connection;
+	(void)len;
+	return m->hdr.type == VMBUS_MSG_OPENCHANNEL ? HV_STATUS_SUCCESS : EVIL_PASS;
+}
+
+static void *open_for_ever(void *arg)
+{
+	struct sleeper *s = arg;
+	struct vmbus_offer o = rig_offer(s->vp);
+
+	s->result = vmbus_client_open(bus, &o, RING, 0, 0, NULL, NULL, &s->chan);
+	return NULL;
+}
+
+/* The thread of VP 0 sleeps while another, in a control call, gets the message. */
+START_TEST(rescind_wakes_the_thread_of_vp_0_whoever_pumps)
+{
+	struct sleeper s = { .vp = 0 }, opener = { .vp = 1 };
+	struct vmbus_offer o;
+	pthread_t t[2];
+
+	rig_root();
+	evil_add(&root, 5, 0, 5);
+	evil_add(&root, 6, 0, 6);
+	rig_connect(60000);
+	o = rig_offer(0);
+	s.chan = rig_open(&o, 0);
+	evil_lock(&root);
+	root.on_message = swallow_open;
+	evil_unlock(&root);
+	ck_assert_int_eq(pthread_create(&t[0], NULL, open_for_ever, &opener), 0);
+	evil_await(&root, VMBUS_MSG_OPENCHANNEL, 2);
+	ck_assert_int_eq(pthread_create(&t[1], NULL, sleep_until_rescinded, &s), 0);
+	rescind(5);
+	ck_assert_int_eq(pthread_join(t[1], NULL), 0);
+	rescind(6);
+	ck_assert_int_eq(pthread_join(t[0], NULL), 0);
+	ck_assert_int_eq(opener.result, -ENOENT);
 	rig_fini();
 }
 END_TEST
@@ -754,28 +802,10 @@ static void *sleep_for_ever(void *arg)
 	return NULL;
 }
 
-static int swallow_open(struct evil_root *r, uint32_t connection, const union vmbus_msg *m,
-			uint32_t len)
-{
-	(void)r;
-	(void)connection;
-	(void)len;
-	return m->hdr.type == VMBUS_MSG_OPENCHANNEL ? HV_STATUS_SUCCESS : EVIL_PASS;
-}
-
-static void *open_for_ever(void *arg)
-{
-	struct sleeper *s = arg;
-	struct vmbus_offer o = rig_offer(0);
-
-	s->result = vmbus_client_open(bus, &o, RING, 0, 0, NULL, NULL, &s->chan);
-	return NULL;
-}
-
 /* Sleeping threads on VP 0 and 1, and one in a control call: how the end comes to all. */
 START_TEST(every_wait_ends)
 {
-	struct sleeper s[3] = { { .vp = 0 }, { .vp = 1 } };
+	struct sleeper s[3] = { { .vp = 0 }, { .vp = 1 }, { .vp = 0 } };
 	int want = _i ? -ECANCELED : -ECONNRESET;
 	struct vmbus_chan *c;
 	struct vmbus_offer o;
@@ -868,6 +898,7 @@ static void add_ends(TCase *tc)
 	tcase_add_test(tc, rescind_of_a_closed_channel_releases_it_at_once);
 	tcase_add_test(tc, rescind_of_an_open_channel_wakes_its_thread);
 	tcase_add_test(tc, rescind_wakes_the_thread_of_another_vp);
+	tcase_add_test(tc, rescind_wakes_the_thread_of_vp_0_whoever_pumps);
 	tcase_add_test(tc, busy_root_is_asked_again);
 	tcase_add_test(tc, data_thread_and_control_calls_share_vp_0);
 	tcase_add_test(tc, wait_ends_in_time);
