@@ -352,6 +352,26 @@ START_TEST(files_default_to_the_page_cache)
 }
 END_TEST
 
+/* Looking at an image leaves it as it is. */
+START_TEST(opening_changes_nothing)
+{
+	struct rig f = { 0 };
+	struct stat before, after;
+
+	for (int direct = 0; direct < 2; direct++) {
+		rig_image(&f, false, MIB);
+		rig_loop(&f, LOOP_AUTO);
+		ck_assert_int_eq(stat(f.path, &before), 0);
+		rig_open(&f, &(struct blk_config){ .path = f.path, .direct = direct });
+		rig_close(&f);
+		ck_assert_int_eq(stat(f.path, &after), 0);
+		ck_assert_int_eq(after.st_size, before.st_size);
+		ck_assert_int_eq(after.st_blocks, before.st_blocks);
+		rig_end(&f);
+	}
+}
+END_TEST
+
 START_TEST(a_longer_disk_reads_as_zero_and_grows)
 {
 	struct stat st;
@@ -445,6 +465,7 @@ int main(void)
 	tcase_add_test(tc, identity_of_memory_is_its_name);
 	tcase_add_test(tc, memory_is_recognised);
 	tcase_add_test(tc, files_default_to_the_page_cache);
+	tcase_add_test(tc, opening_changes_nothing);
 	tcase_add_test(tc, a_longer_disk_reads_as_zero_and_grows);
 	tcase_add_test(tc, block_devices_are_claimed_and_measured);
 	tcase_add_test(tc, engine_names_are_known);

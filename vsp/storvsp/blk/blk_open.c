@@ -268,11 +268,11 @@ static bool power_of_two(uint64_t n)
 }
 
 /* Nothing is there to lose beyond the end, and KEEP_SIZE leaves it there. */
-static bool falloc_works(const struct opening *o, int mode)
+static bool punch_works(const struct opening *o)
 {
 	uint64_t beyond = (o->file_size + (1u << 20)) & ~(uint64_t)((1u << 20) - 1);
 
-	return !fallocate(o->f->fd, file_falloc_modes[mode], (off_t)beyond, PAGE);
+	return !fallocate(o->f->fd, file_falloc_modes[FILE_MODE_PUNCH], (off_t)beyond, PAGE);
 }
 
 static void probe_clearing(struct opening *o)
@@ -282,14 +282,14 @@ static void probe_clearing(struct opening *o)
 
 	if (o->cfg->readonly)
 		return;
+	/* To try would allocate something; the first use tells as well, and nobody asks before. */
+	f->falloc_ok[FILE_MODE_ZERO] = true;
 	if (f->is_block) {
 		f->falloc_mask = o->sector - 1;
-		f->falloc_ok[FILE_MODE_ZERO] = true;
 		f->falloc_ok[FILE_MODE_PUNCH] = sysfs_queue(o, "write_zeroes_max_bytes") > 0;
 		unit = sysfs_queue(o, "discard_granularity");
 	} else {
-		f->falloc_ok[FILE_MODE_ZERO] = falloc_works(o, FILE_MODE_ZERO);
-		f->falloc_ok[FILE_MODE_PUNCH] = falloc_works(o, FILE_MODE_PUNCH);
+		f->falloc_ok[FILE_MODE_PUNCH] = punch_works(o);
 	}
 	if (!f->falloc_ok[FILE_MODE_PUNCH])
 		return;
