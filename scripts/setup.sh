@@ -12,7 +12,11 @@ lint="clang-format shellcheck mandoc"
 
 what=${1:-check}
 case $what in
-demo | check | bench | fuzz | lint) want=${!what} ;;
+demo) want=$demo ;;
+check) want=$check ;;
+bench) want=$bench ;;
+fuzz) want=$fuzz ;;
+lint) want=$lint ;;
 *)
 	echo "setup.sh: unknown purpose '$what' (demo, check, bench, fuzz, lint)" >&2
 	exit 2
