@@ -351,17 +351,6 @@ START_TEST(grandchild_keeps_everything_open)
 END_TEST
 
 /* The other way round: the root is killed, its child sleeps. */
-static uint32_t *shared_word;
-
-static void root_main(void)
-{
-	root.on_up = serve;
-	CHILD_ASSERT(!loop_create(&root.loop, NULL));
-	CHILD_ASSERT(!loop_fd_add(root.loop, &root.listener, POLLIN));
-	store_release(shared_word, 1);
-	loop_run(root.loop);
-}
-
 START_TEST(root_is_killed)
 {
 	struct hv_child_config cfg = { .memory = 1 << 20, .nr_vps = 2 };
@@ -370,19 +359,10 @@ START_TEST(root_is_killed)
 	struct pollfd pfd = { .events = POLLIN };
 	uint64_t killed_at;
 	pid_t pid;
-	int fd = hv_memfd_create("flag", 4096);
-	struct hv_gpa *g;
 
-	ck_assert_int_eq(hv_gpa_create(&g), 0);
-	ck_assert_int_eq(hv_gpa_add_ram(g, 0, 4096, fd, 0), 0);
-	close(fd);
-	shared_word = hv_gpa_ptr(g, 0, 4096);
 	root_rig_up(&root);
-	loop_fd_del(root.loop, &root.listener);
-	loop_destroy(root.loop); /* the root process makes its own */
-	pid = spawn(root_main);
-	while (!load_acquire(shared_word))
-		sched_yield();
+	root.on_up = serve;
+	pid = root_rig_fork(&root);
 	ck_assert_int_eq(hv_child_connect(&c, root.path, &cfg, NULL, 0), 0);
 	ck_assert_int_eq(hv_child_vp_wait(c, 0, 1000000), 0);
 	ck_assert(!hv_child_dead(c));
@@ -399,10 +379,7 @@ START_TEST(root_is_killed)
 	ck_assert_uint_eq(hv_child_signal_event(c, 0x2001), HV_STATUS_INVALID_PARTITION_STATE);
 	expect_exit(pid, SIGKILL);
 	hv_child_destroy(c);
-	hv_gpa_put(g);
-	close(root.listener.fd);
-	unlink(root.path);
-	rmdir(root.dir);
+	root_rig_forget(&root);
 	ASSERT_HELD(before);
 }
 END_TEST
