@@ -11,8 +11,12 @@
 #include "base/log.h"
 #include "base/loop_priv.h"
 
-/* Looking costs a system call, so a busy or spinning loop looks every so many turns only. */
-#define EPOLL_TICK 8
+/*
+ * Looking costs a system call, so a busy or spinning loop looks every so many turns only;
+ * more rarely where pollers are what the loop lives for.
+ */
+#define EPOLL_TICK	   8
+#define EPOLL_TICK_POLLING 64
 
 /* What loop_turn.c peeks at instead of an io_uring's mapped words. */
 static const uint32_t nothing;
@@ -29,7 +33,7 @@ static int epoll_init(struct loop *l, uint32_t entries)
 	if (l->e.fd < 0)
 		return -errno;
 	l->cq_head = l->cq_tail = l->sq_flags = &nothing;
-	l->tick_interval = EPOLL_TICK;
+	l->tick_interval = l->spin.always ? EPOLL_TICK_POLLING : EPOLL_TICK;
 	return 0;
 }
 
