@@ -19,6 +19,7 @@ int hv_gpa_create(struct hv_gpa **out)
 	if (!g)
 		return -ENOMEM;
 	g->refs = 1;
+	g->guard_sock = -1;
 	*out = g;
 	return 0;
 }
@@ -34,9 +35,13 @@ void hv_gpa_put(struct hv_gpa *g)
 	if (!g || __atomic_sub_fetch(&g->refs, 1, __ATOMIC_ACQ_REL))
 		return;
 	for (uint32_t i = 0; i < g->nr; i++) {
+		if (g->guarded)
+			hv_gpa_guard_remove(g->region[i].host);
 		munmap(g->region[i].host, g->region[i].len);
 		close(g->region[i].fd);
 	}
+	if (g->guarded)
+		hv_gpa_guard_forget(g);
 	free(g);
 }
 
@@ -86,6 +91,8 @@ int hv_gpa_add_ram(struct hv_gpa *g, uint64_t gpa, uint64_t len, int fd, uint64_
 	}
 	madvise(r.host, len, MADV_DONTDUMP); /* our core dumps are not the guest's business */
 	g->region[g->nr++] = r;
+	if (g->guarded)
+		hv_gpa_guard_add(g, r.host, r.len);
 	return 0;
 }
 

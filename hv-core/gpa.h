@@ -50,6 +50,15 @@ int hv_gpa_iov(const struct hv_gpa *g, struct iovec *iov, int max, const uint64_
 	       uint32_t npfn, uint32_t byte_offset, uint32_t byte_count);
 
 /*
+ * From now on a page of @g (or of a view of it) that the host cannot provide when it is
+ * touched does not end this process: the toucher gets a zeroed page of its own,
+ * hv_gpa_failed() becomes true, and @sock is shut down so that its loop wakes up (-1 =
+ * nothing is, any more). Installs a SIGBUS handler; faults elsewhere go to the previous one.
+ */
+void hv_gpa_guard(struct hv_gpa *g, int sock);
+bool hv_gpa_failed(const struct hv_gpa *g);
+
+/*
  * Maps a ring made of @npages guest pages: first a control page, then the data
  * pages twice back to back. The view is [ctrl][data][data].
  */

@@ -90,6 +90,8 @@ int hv_gpa_map_wrapped(struct hv_gpa *g, struct hv_gpa_view *v, const uint64_t *
 		return err;
 	}
 	madvise(base, len, MADV_DONTDUMP);
+	if (g->guarded)
+		hv_gpa_guard_add(g, base, len);
 	v->ctrl = base;
 	v->data = base + HV_PAGE_SIZE;
 	v->size = (npages - 1) * HV_PAGE_SIZE;
@@ -99,7 +101,9 @@ int hv_gpa_map_wrapped(struct hv_gpa *g, struct hv_gpa_view *v, const uint64_t *
 
 void hv_gpa_unmap_view(struct hv_gpa_view *v)
 {
-	if (v->ctrl)
+	if (v->ctrl) {
+		hv_gpa_guard_remove(v->ctrl);
 		munmap(v->ctrl, v->maplen);
+	}
 	memset(v, 0, sizeof(*v));
 }

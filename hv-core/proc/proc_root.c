@@ -49,6 +49,7 @@ static void quiesce(struct hv_proc *proc)
 	if (!proc->listening)
 		return;
 	proc->listening = false;
+	hv_gpa_guard(hv_partition_gpa(proc->partition), -1); /* others may keep the memory longer */
 	loop_fd_del(proc->loop, &proc->lf);
 	loop_timer_cancel(proc->loop, &proc->late_fail);
 	shutdown(proc->lf.fd, SHUT_RDWR); /* wakes the child's watcher */
@@ -170,7 +171,8 @@ static int receive(struct hv_proc *proc, struct hv_proc_call *call, const char *
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return 0;
 	if (n <= 0)
-		*why = "closed";
+		*why = hv_gpa_failed(hv_partition_gpa(proc->partition)) ? "no memory for its pages"
+									: "closed";
 	else if (msg.msg_flags & MSG_CTRUNC)
 		*why = "sent a file descriptor";
 	else if (n != sizeof(*call) || msg.msg_flags & MSG_TRUNC)
@@ -351,6 +353,7 @@ static int bring_up(struct hv_proc *proc, const struct hv_proc_hello *h)
 	if (err)
 		goto close_ram;
 	proc->listening = true;
+	hv_gpa_guard(hv_partition_gpa(proc->partition), proc->lf.fd);
 	err = proc->ops->up(proc->ctx, proc, proc->partition);
 	if (!err)
 		welcome(proc, h, fds);

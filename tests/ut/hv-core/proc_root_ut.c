@@ -9,6 +9,8 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 
+#include "hv-core/gpa_priv.h"
+
 static struct root_rig root;
 
 /* ---- helpers ---------------------------------------------------------------------- */
@@ -477,7 +479,31 @@ START_TEST(root_never_blocks_on_what_it_shares)
 }
 END_TEST
 
-/* ---- running out of descriptors (F22) ------------------------------------------------------ */
+/* ---- running out (F22, F25) --------------------------------------------- */
+
+/* Memory runs out under a page that we touch: the partition ends, we do not. */
+START_TEST(no_memory_for_a_page)
+{
+	int fd = memfd_create("hvbus-lost", 0), sock;
+	uint8_t *p;
+
+	ck_assert_int_eq(ftruncate(fd, 4096), 0);
+	p = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	ck_assert_int_eq(ftruncate(fd, 0), 0);
+	close(fd);
+	root_rig_up(&root);
+	sock = raw_child(&root);
+	hv_gpa_guard_add(hv_partition_gpa(root.p), p, 4096);
+	store_relaxed(p, 1);
+	RUN_UNTIL(&root, root.downs);
+	ck_assert_uint_eq(root.downs, 1);
+	ck_assert_str_eq(root.why, "no memory for its pages");
+	hv_gpa_guard_remove(p);
+	munmap(p, 4096);
+	close(sock);
+	root_rig_down(&root);
+}
+END_TEST
 
 START_TEST(no_descriptors_left)
 {
@@ -515,4 +541,4 @@ END_TEST
 RIG_MAIN("hv-core/proc_root", welcome, hellos_that_are_refused, owner_refuses,
 	 child_dies_before_welcome, hypercalls, registers, packets_that_end_the_child,
 	 descriptors_end_the_child, flood_is_bounded_per_turn, child_that_does_not_read_is_cut_off,
-	 root_never_blocks_on_what_it_shares, no_descriptors_left)
+	 root_never_blocks_on_what_it_shares, no_memory_for_a_page, no_descriptors_left)
