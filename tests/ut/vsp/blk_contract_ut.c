@@ -191,7 +191,7 @@ static void shoot(struct rig *r, struct shot *all, struct shot *s, char *model)
 	static const uint8_t ops[] = { BLK_READ,  BLK_READ,  BLK_READ, BLK_WRITE,
 				       BLK_WRITE, BLK_WRITE, BLK_ZERO, BLK_DISCARD };
 	uint64_t len = pick_len(), off = 512 * rnd((DISK - len) / 512 + 1);
-	uint8_t op = rnd(32) ? ops[rnd(sizeof(ops))] : BLK_FLUSH;
+	uint8_t op = rnd(16) ? ops[rnd(sizeof(ops))] : BLK_FLUSH;
 	int res;
 
 	if (op == BLK_FLUSH)

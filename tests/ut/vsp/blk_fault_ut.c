@@ -31,6 +31,12 @@ static const struct way {
 };
 #define WAYS ((int)ARRAY_SIZE(ways))
 
+static void paint(void)
+{
+	for (size_t n = 0; n < sizeof(buf); n++)
+		buf[n] = (char)(n / 512 * 7 + n + 1);
+}
+
 static void open_way(int i)
 {
 	struct blk_config cfg = { .engine = ways[i].engine, .direct = ways[i].direct };
@@ -40,8 +46,7 @@ static void open_way(int i)
 	cfg.path = r.path;
 	rig_open(&r, &cfg);
 	fault_attach(&t, r.dev);
-	for (size_t n = 0; n < sizeof(buf); n++)
-		buf[n] = (char)(n / 512 * 7 + n);
+	paint();
 }
 
 static void teardown(void)
@@ -245,6 +250,34 @@ START_TEST(clearing_falls_back_to_writing_zeroes)
 }
 END_TEST
 
+/* A punch holds the inode's lock: nobody else gets at the file meanwhile. */
+START_TEST(large_clears_go_in_pieces)
+{
+	static const uint8_t ops[] = { BLK_ZERO, BLK_DISCARD };
+	struct blk_config cfg = { .engine = BLK_ENGINE_URING };
+
+	paint();
+	for (int i = 0; i < 2; i++) {
+		rig_loop(&r, LOOP_URING);
+		rig_image(&r, false, 300 * MIB);
+		cfg.path = r.path;
+		rig_open(&r, &cfg);
+		fault_attach(&t, r.dev);
+		ck_assert_int_eq(rig_do(&r, BLK_WRITE, 0, 0, buf, 4096), 0);
+		ck_assert_int_eq(rig_do(&r, BLK_WRITE, 0, 200 * MIB, buf, 4096), 0);
+		ck_assert_int_eq(rig_do(&r, ops[i], 0, 512, NULL, 200 * MIB), 0);
+		ck_assert_uint_eq(fault_calls(&t, CALL_FALLOC), 4); /* 64 64 64 8 */
+		read_back(200 * MIB, 4096);
+		ck_assert_mem_eq(back, nothing, 512);
+		ck_assert_mem_eq(back + 512, buf + 512, 4096 - 512);
+		read_back(0, 4096);
+		ck_assert_mem_eq(back, buf, 512);
+		ck_assert_mem_eq(back + 512, nothing, 4096 - 512);
+		rig_end(&r);
+	}
+}
+END_TEST
+
 START_TEST(fua_falls_back_to_write_and_flush)
 {
 	open_way(_i);
@@ -367,6 +400,7 @@ int main(void)
 	tcase_add_loop_test(tc, a_truncated_file_is_an_error, 0, WAYS);
 	tcase_add_test(tc, memory_that_odirect_refuses_is_bounced_once);
 	tcase_add_loop_test(tc, clearing_falls_back_to_writing_zeroes, 0, WAYS);
+	tcase_add_test(tc, large_clears_go_in_pieces);
 	tcase_add_loop_test(tc, fua_falls_back_to_write_and_flush, 0, WAYS);
 	tcase_add_loop_test(tc, a_full_file_system_says_so, 3, WAYS); /* threads, inline */
 	tcase_add_loop_test(tc, a_file_size_limit_says_so, 0, WAYS);

@@ -453,6 +453,7 @@ int main(void)
 
 	log_set_level(LOG_ERROR);
 	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, bad_sizes_are_refused);
 	tcase_add_test(tc, bad_configurations_are_refused);
 	tcase_add_test(tc, what_is_no_image_is_refused);

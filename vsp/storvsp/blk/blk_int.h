@@ -4,8 +4,9 @@
  * private part of a request, and the mail between queues of different loops.
  *
  * Locks: one per device (struct blk_dev.lock). It protects the list of queues, every
- * queue's inbox, and what the file engine shares between queues (flush.h part,
- * range locks). It is never taken on the READ and WRITE path of a well aligned request.
+ * queue's inbox, what the engine learns while it runs (info), and what the file engine
+ * shares between queues (flushes, range locks). READ and WRITE take it only where the
+ * device's blocks are larger than the guest's.
  */
 #ifndef HVBUS_VSP_STORVSP_BLK_BLK_INT_H
 #define HVBUS_VSP_STORVSP_BLK_BLK_INT_H
@@ -79,7 +80,7 @@ static inline struct blk_list blk_list_take(struct blk_list *from)
 }
 
 struct blk_ops {
-	/* As blk_dev_open(); embeds struct blk_dev first. The common part is set up already. */
+	/* As blk_queue_create(), which fills the common part of *@out afterwards. */
 	int (*queue_create)(struct blk_queue **out, struct blk_dev *d, struct loop *loop);
 	void (*queue_destroy)(struct blk_queue *q);
 	/* Range and alignment are checked. Result as blk_submit(). */
