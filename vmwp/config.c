@@ -16,9 +16,13 @@ struct word {
 };
 
 static const struct word engines[] = {
-	{ "auto", BLK_ENGINE_AUTO },  { "io_uring", BLK_ENGINE_URING },
-	{ "libaio", BLK_ENGINE_AIO }, { "memory", BLK_ENGINE_MEMORY },
-	{ "null", BLK_ENGINE_NULL },  { NULL, 0 },
+	{ "auto", BLK_ENGINE_AUTO },
+	{ "io_uring", BLK_ENGINE_URING },
+	{ "libaio", BLK_ENGINE_AIO },
+	{ "threads", BLK_ENGINE_THREADS },
+	{ "memory", BLK_ENGINE_MEMORY },
+	{ "null", BLK_ENGINE_NULL },
+	{ NULL, 0 },
 };
 static const struct word caches[] = {
 	{ "writeback", BLK_CACHE_WRITEBACK },

@@ -17,7 +17,7 @@ expect 2 "--socket is missing" "$HVBUS" serve --disk "path=$T/ok.img"
 expect 2 "--disk is missing" "$HVBUS" serve --socket "$S"
 expect 2 "needs a value" "$HVBUS" serve --socket
 expect 2 "unknown key 'pth'" "$HVBUS" serve --socket "$S" --disk "pth=$T/ok.img"
-expect 2 "allowed are auto io_uring libaio memory null" "$HVBUS" serve --socket "$S" --disk "path=x,engine=fast"
+expect 2 "allowed are auto io_uring libaio threads memory null" "$HVBUS" serve --socket "$S" --disk "path=x,engine=fast"
 expect 2 "a number from 0 to 63" "$HVBUS" serve --socket "$S" --disk "path=x,lun=64"
 expect 2 "allowed are never adaptive always" "$HVBUS" serve --socket "$S" --disk "path=$T/ok.img" --poll sometimes
 expect 2 "a number from 1 to 512" "$HVBUS" bench disk --iodepth 0
