@@ -6,8 +6,15 @@
 #include <check.h>
 #include <stdlib.h>
 
-#include "base/compiler.h"
+#include "base/atomic.h" /* HVBUS_TSAN */
 #include "base/log.h"
+
+/* How often a long loop runs: sanitizers cost a factor of ten. */
+#if defined(HVBUS_TSAN) || defined(__SANITIZE_ADDRESS__)
+#define TIMES(n) ((n) / 10)
+#else
+#define TIMES(n) (n)
+#endif
 
 #define VMBUS_MAIN(suite, ...)                                                                     \
 	int main(void)                                                                             \
