@@ -93,18 +93,22 @@ static void print_partition(const json_t *p)
 
 static void print_disk(const json_t *d)
 {
-	printf("  %.0f:%-3.0f %-9s %-9s %s%s%s  %s reads %s, %s writes %s, %s flushes, %.0f "
-	       "errors%s%s%s\n",
-	       num(d, "controller"), num(d, "lun"), cli_human_bytes(num(d, "size")),
-	       str(d, "engine"), str(d, "path"),
+	printf("  %.0f:%-3.0f %-9s %-9s %s%s%s\n", num(d, "controller"), num(d, "lun"),
+	       cli_human_bytes(num(d, "size")), str(d, "engine"), str(d, "path"),
 	       json_is_true(json_object_get(d, "readonly")) ? " read-only" : "",
-	       json_is_true(json_object_get(d, "direct")) ? " direct" : "",
+	       json_is_true(json_object_get(d, "direct")) ? " direct" : "");
+	printf("        %s reads %s, %s writes %s, %s flushes  latency mean %.0f us, longest %.0f "
+	       "us\n",
 	       cli_human(num(d, "reads")), cli_human_bytes(num(d, "read_bytes")),
 	       cli_human(num(d, "writes")), cli_human_bytes(num(d, "written_bytes")),
-	       cli_human(num(d, "flushes")), num(d, "errors"),
-	       num(d, "errors") > 0 ? ", last " : "",
-	       num(d, "errors") > 0 ? str(d, "last_error") : "",
-	       json_is_true(json_object_get(d, "flush_failed")) ? "  FLUSH FAILED" : "");
+	       cli_human(num(d, "flushes")), num(d, "latency_mean_us"), num(d, "latency_max_us"));
+	if (num(d, "in_flight") > 0)
+		printf("        %.0f in flight, the oldest for %.0f us\n", num(d, "in_flight"),
+		       num(d, "oldest_us"));
+	if (num(d, "errors") > 0)
+		printf("        %.0f errors, last sense %s%s\n", num(d, "errors"),
+		       str(d, "last_error"),
+		       json_is_true(json_object_get(d, "flush_failed")) ? "  FLUSH FAILED" : "");
 }
 
 static void print_all(const json_t *o)

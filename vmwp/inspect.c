@@ -135,7 +135,20 @@ static json_t *guest_json(struct guest *g)
 	return o;
 }
 
-static json_t *disk_json(const struct disk *k)
+/* Over all partitions that see the disk. */
+static uint64_t oldest_us(const struct root *r, const struct disk *k)
+{
+	uint64_t ns, oldest = 0;
+
+	for (const struct guest *g = r->guests; g; g = g->next) {
+		ns = g->ctl[k->controller] ? storvsp_oldest_ns(g->ctl[k->controller], k->number)
+					   : 0;
+		oldest = ns > oldest ? ns : oldest;
+	}
+	return oldest / 1000;
+}
+
+static json_t *disk_json(const struct root *r, const struct disk *k)
 {
 	json_t *o = json_object();
 	struct blk_info bi;
@@ -165,7 +178,12 @@ static json_t *disk_json(const struct disk *k)
 	set(o, "written_bytes", I(ls.written_bytes));
 	set(o, "errors", I(ls.errors));
 	set(o, "last_error", ls.last_sense ? text(sense) : json_null());
+	set(o, "latency_mean_us",
+	    json_real(ls.latency_count ? (double)ls.latency_ns_sum / (double)ls.latency_count / 1e3
+				       : 0));
+	set(o, "latency_max_us", I(ls.latency_ns_max / 1000));
 	set(o, "in_flight", I(bs.in_flight));
+	set(o, "oldest_us", I(oldest_us(r, k)));
 	set(o, "flush_failed", json_boolean(blk_dev_flush_failed(k->dev)));
 	return o;
 }
@@ -198,7 +216,7 @@ char *root_inspect(struct root *r)
 	for (g = r->guests; g; g = g->next)
 		json_array_append_new(partitions, guest_json(g));
 	for (i = 0; i < r->nr_disks; i++)
-		json_array_append_new(disks, disk_json(&r->disk[i]));
+		json_array_append_new(disks, disk_json(r, &r->disk[i]));
 	set(o, "root", root_json(r));
 	set(o, "partitions", partitions);
 	set(o, "disks", disks);

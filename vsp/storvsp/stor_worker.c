@@ -148,6 +148,8 @@ static NOINLINE void sample_take(struct stor_chan *c, const struct stor_req *r)
 	STOR_BUMP(c->latency_count, 1);
 	if (ns > c->latency_max)
 		store_relaxed(&c->latency_max, ns);
+	if (!(r->path | r->target) && scsi_target_lun(c->target, r->lun))
+		scsi_lun_note_latency(scsi_target_lun(c->target, r->lun), ns);
 }
 
 ALWAYS_INLINE void sample_end(struct stor_chan *c, const struct stor_req *r)

@@ -180,14 +180,16 @@ void storvsp_bus_changed(struct storvsp *s)
 
 /* ---- statistics -------------------------------------------------------------------------- */
 
-static uint64_t oldest_start(const struct stor_chan *c)
+#define ANY_LUN (-1)
+
+static uint64_t oldest_start(const struct stor_chan *c, int lun)
 {
 	uint32_t i, n = load_relaxed(&c->stat_touched);
 	uint64_t t, oldest = 0;
 
 	for (i = 0; i < n; i++) {
 		t = load_relaxed(&c->reqs[i].start_ns);
-		if (t && (!oldest || t < oldest))
+		if (t && (!oldest || t < oldest) && (lun == ANY_LUN || c->reqs[i].lun == lun))
 			oldest = t;
 	}
 	return oldest;
@@ -222,7 +224,7 @@ void storvsp_stats(const struct storvsp *s, struct storvsp_stats *out)
 		if (!s->chan[i])
 			continue;
 		add_chan(out, s->chan[i]);
-		start = oldest_start(s->chan[i]);
+		start = oldest_start(s->chan[i], ANY_LUN);
 		if (start && (!oldest || start < oldest))
 			oldest = start;
 	}
@@ -231,4 +233,19 @@ void storvsp_stats(const struct storvsp *s, struct storvsp_stats *out)
 	out->version = load_relaxed(&s->version);
 	if (oldest)
 		out->oldest_ns = now > oldest ? now - oldest : 1;
+}
+
+uint64_t storvsp_oldest_ns(const struct storvsp *s, uint8_t lun)
+{
+	pthread_mutex_t *lock = (pthread_mutex_t *)&s->lock;
+	uint64_t start, oldest = 0, now = clock_ns();
+
+	pthread_mutex_lock(lock);
+	for (uint32_t i = 0; i < ARRAY_SIZE(s->chan); i++) {
+		start = s->chan[i] ? oldest_start(s->chan[i], lun) : 0;
+		if (start && (!oldest || start < oldest))
+			oldest = start;
+	}
+	pthread_mutex_unlock(lock);
+	return oldest && now > oldest ? now - oldest : 0;
 }

@@ -56,4 +56,7 @@ struct storvsp_stats {
 };
 void storvsp_stats(const struct storvsp *s, struct storvsp_stats *out);
 
+/* Age of the oldest request in flight to @lun, 0 = none. */
+uint64_t storvsp_oldest_ns(const struct storvsp *s, uint8_t lun);
+
 #endif

@@ -136,8 +136,11 @@ bool scsi_execute_nowhere(struct scsi_task *task, bool *absent);
 struct scsi_lun_stats {
 	uint64_t reads, writes, flushes, others, errors;
 	uint64_t read_bytes, written_bytes;
+	uint64_t latency_ns_sum, latency_count, latency_ns_max; /* of the samples noted below */
 	uint32_t last_sense; /* key << 16 | asc << 8 | ascq of the last failure */
 };
+/* One request's time, as the transport saw it; a sample of all is enough. Any thread. */
+void scsi_lun_note_latency(struct scsi_lun *l, uint64_t ns);
 void scsi_lun_stats(const struct scsi_lun *l, struct scsi_lun_stats *out);
 
 #endif

@@ -71,6 +71,7 @@ struct scsi_lun {
 	/* shared by all loops */
 	uint8_t flush_failed; /* written data may be gone: no flush succeeds any more */
 	uint32_t last_sense;
+	uint64_t latency_sum, latency_count, latency_max; /* ns; updated once per sample */
 	uint32_t scratch;     /* bytes in use, at most SCSI_SCRATCH_MAX */
 	pthread_mutex_t lock; /* the list; taken by attach, destroy and unit attentions */
 	struct scsi_nexus *nexuses;
@@ -130,7 +131,7 @@ enum {
 	OP_ANY_LUN = 1 << 10, /* answered where no LUN is */
 };
 
-/* The decoded command. */
+/* The decoded command: small enough to travel in registers. */
 struct scsi_cmd {
 	uint64_t lba;
 	uint32_t count;
@@ -139,9 +140,9 @@ struct scsi_cmd {
 
 struct scsi_op {
 	/* Ends the task and returns true, or false when a blk_req will. */
-	bool (*run)(struct scsi_task *t, const struct scsi_cmd *c);
+	bool (*run)(struct scsi_task *t, struct scsi_cmd c);
 	/* Field rules beyond @reject; a sense code or 0. May be NULL. */
-	uint32_t (*check)(const struct scsi_task *t, const struct scsi_cmd *c);
+	uint32_t (*check)(const struct scsi_task *t, struct scsi_cmd c);
 	const char *name;	       /* NULL: no such opcode */
 	const struct scsi_op *actions; /* rows by service action; this row is just the way there */
 	uint8_t n_actions;
@@ -167,34 +168,34 @@ bool scsi_data_in(struct scsi_task *t, const void *data, uint32_t full, uint32_t
 /* ---- handlers ----------------------------------------------------------------------- */
 
 /* scsi_rw.c */
-bool scsi_read(struct scsi_task *t, const struct scsi_cmd *c);
-bool scsi_write(struct scsi_task *t, const struct scsi_cmd *c);
-bool scsi_sync_cache(struct scsi_task *t, const struct scsi_cmd *c);
+bool scsi_read(struct scsi_task *t, struct scsi_cmd c);
+bool scsi_write(struct scsi_task *t, struct scsi_cmd c);
+bool scsi_sync_cache(struct scsi_task *t, struct scsi_cmd c);
 bool scsi_flush(struct scsi_task *t);
 
 /* scsi_disk.c */
-bool scsi_nothing_to_do(struct scsi_task *t, const struct scsi_cmd *c);
-bool scsi_request_sense(struct scsi_task *t, const struct scsi_cmd *c);
-bool scsi_read_capacity10(struct scsi_task *t, const struct scsi_cmd *c);
-bool scsi_read_capacity16(struct scsi_task *t, const struct scsi_cmd *c);
-bool scsi_start_stop(struct scsi_task *t, const struct scsi_cmd *c);
-bool scsi_report_luns(struct scsi_task *t, const struct scsi_cmd *c);
-uint32_t scsi_check_capacity10(const struct scsi_task *t, const struct scsi_cmd *c);
-uint32_t scsi_check_start_stop(const struct scsi_task *t, const struct scsi_cmd *c);
-uint32_t scsi_check_diagnostic(const struct scsi_task *t, const struct scsi_cmd *c);
+bool scsi_nothing_to_do(struct scsi_task *t, struct scsi_cmd c);
+bool scsi_request_sense(struct scsi_task *t, struct scsi_cmd c);
+bool scsi_read_capacity10(struct scsi_task *t, struct scsi_cmd c);
+bool scsi_read_capacity16(struct scsi_task *t, struct scsi_cmd c);
+bool scsi_start_stop(struct scsi_task *t, struct scsi_cmd c);
+bool scsi_report_luns(struct scsi_task *t, struct scsi_cmd c);
+uint32_t scsi_check_capacity10(const struct scsi_task *t, struct scsi_cmd c);
+uint32_t scsi_check_start_stop(const struct scsi_task *t, struct scsi_cmd c);
+uint32_t scsi_check_diagnostic(const struct scsi_task *t, struct scsi_cmd c);
 
 /* scsi_pages.c */
-bool scsi_inquiry(struct scsi_task *t, const struct scsi_cmd *c);
-bool scsi_inquiry_absent(struct scsi_task *t, const struct scsi_cmd *c, bool lun0);
-bool scsi_mode_sense6(struct scsi_task *t, const struct scsi_cmd *c);
-bool scsi_mode_sense10(struct scsi_task *t, const struct scsi_cmd *c);
+bool scsi_inquiry(struct scsi_task *t, struct scsi_cmd c);
+bool scsi_inquiry_absent(struct scsi_task *t, struct scsi_cmd c, bool lun0);
+bool scsi_mode_sense6(struct scsi_task *t, struct scsi_cmd c);
+bool scsi_mode_sense10(struct scsi_task *t, struct scsi_cmd c);
 
 /* scsi_thin.c */
 #define SCSI_MAX_UNMAP_BLOCKS	   0x100000u
 #define SCSI_MAX_UNMAP_EXTENTS	   256u
 #define SCSI_MAX_WRITE_SAME_BLOCKS 0x10000u
-uint32_t scsi_check_write_same(const struct scsi_task *t, const struct scsi_cmd *c);
-bool scsi_write_same(struct scsi_task *t, const struct scsi_cmd *c);
-bool scsi_unmap(struct scsi_task *t, const struct scsi_cmd *c);
+uint32_t scsi_check_write_same(const struct scsi_task *t, struct scsi_cmd c);
+bool scsi_write_same(struct scsi_task *t, struct scsi_cmd c);
+bool scsi_unmap(struct scsi_task *t, struct scsi_cmd c);
 
 #endif

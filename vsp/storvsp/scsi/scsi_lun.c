@@ -184,9 +184,22 @@ uint32_t scsi_thread_number(void)
 	return scsi_thread_shard;
 }
 
+void scsi_lun_note_latency(struct scsi_lun *l, uint64_t ns)
+{
+	__atomic_fetch_add(&l->latency_sum, ns, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&l->latency_count, 1, __ATOMIC_RELAXED);
+	if (ns > load_relaxed(&l->latency_max))
+		store_relaxed(&l->latency_max, ns);
+}
+
 void scsi_lun_stats(const struct scsi_lun *l, struct scsi_lun_stats *out)
 {
-	*out = (struct scsi_lun_stats){ .last_sense = load_relaxed(&l->last_sense) };
+	*out = (struct scsi_lun_stats){
+		.last_sense = load_relaxed(&l->last_sense),
+		.latency_ns_sum = load_relaxed(&l->latency_sum),
+		.latency_count = load_relaxed(&l->latency_count),
+		.latency_ns_max = load_relaxed(&l->latency_max),
+	};
 	for (int i = 0; i < SCSI_SHARDS; i++) {
 		const struct scsi_counts *c = &l->counts[i];
 

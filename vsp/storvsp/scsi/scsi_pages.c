@@ -32,15 +32,15 @@ static const uint8_t inquiry_nothing[INQUIRY_ABSENT] = {
 	0,	   0, VENDOR,	    PRODUCT,	REVISION,
 };
 
-bool scsi_inquiry_absent(struct scsi_task *t, const struct scsi_cmd *c, bool lun0)
+bool scsi_inquiry_absent(struct scsi_task *t, struct scsi_cmd c, bool lun0)
 {
 	uint8_t p[INQUIRY_ABSENT] = { 0 };
 
-	if (t->cdb[1] || t->cdb[2] || c->count < 5 || t->data_len < c->count ||
+	if (t->cdb[1] || t->cdb[2] || c.count < 5 || t->data_len < c.count ||
 	    t->data_dir != SCSI_DIR_IN)
 		return scsi_fail(t, SENSE_CDB_FIELD);
 	memcpy(p, inquiry_nothing, lun0 ? INQUIRY_ABSENT : INQUIRY_IDS);
-	return scsi_data_in(t, p, sizeof(p), c->count);
+	return scsi_data_in(t, p, sizeof(p), c.count);
 }
 
 /* ---- vital product data ----------------------------------------------------------------- */
@@ -139,7 +139,7 @@ static uint32_t vpd_supported(const struct scsi_lun *l, uint8_t *p)
 	return ARRAY_SIZE(vpd_pages);
 }
 
-static bool inquiry_vpd(struct scsi_task *t, const struct scsi_cmd *c)
+static bool inquiry_vpd(struct scsi_task *t, struct scsi_cmd c)
 {
 	uint8_t p[VPD_MAX] = { 0 };
 	uint32_t len;
@@ -150,20 +150,20 @@ static bool inquiry_vpd(struct scsi_task *t, const struct scsi_cmd *c)
 		len = vpd_pages[i].fill(t->lun, p + VPD_HEADER);
 		p[1] = vpd_pages[i].code;
 		be16_put(p + 2, (uint16_t)len);
-		return scsi_data_in(t, p, VPD_HEADER + len, c->count);
+		return scsi_data_in(t, p, VPD_HEADER + len, c.count);
 	}
 	return scsi_fail(t, SENSE_CDB_FIELD);
 }
 
 #define EVPD 0x01
 
-bool scsi_inquiry(struct scsi_task *t, const struct scsi_cmd *c)
+bool scsi_inquiry(struct scsi_task *t, struct scsi_cmd c)
 {
 	if (t->cdb[1] & EVPD)
 		return inquiry_vpd(t, c);
 	if (t->cdb[2])
 		return scsi_fail(t, SENSE_CDB_FIELD);
-	return scsi_data_in(t, inquiry_disk, sizeof(inquiry_disk), c->count);
+	return scsi_data_in(t, inquiry_disk, sizeof(inquiry_disk), c.count);
 }
 
 /* ---- mode pages ---------------------------------------------------------------------------- */
@@ -223,7 +223,7 @@ static uint8_t device_specific(const struct scsi_lun *l)
 }
 
 /* No block descriptor, whatever DBD says: simplest, and every initiator takes it. */
-static bool mode_sense(struct scsi_task *t, const struct scsi_cmd *c, uint32_t header)
+static bool mode_sense(struct scsi_task *t, struct scsi_cmd c, uint32_t header)
 {
 	uint8_t p[MODE_MAX] = { 0 };
 	uint32_t len;
@@ -241,15 +241,15 @@ static bool mode_sense(struct scsi_task *t, const struct scsi_cmd *c, uint32_t h
 		be16_put(p, (uint16_t)(len - 2));
 		p[3] = device_specific(t->lun);
 	}
-	return scsi_data_in(t, p, len, c->count);
+	return scsi_data_in(t, p, len, c.count);
 }
 
-bool scsi_mode_sense6(struct scsi_task *t, const struct scsi_cmd *c)
+bool scsi_mode_sense6(struct scsi_task *t, struct scsi_cmd c)
 {
 	return mode_sense(t, c, 4);
 }
 
-bool scsi_mode_sense10(struct scsi_task *t, const struct scsi_cmd *c)
+bool scsi_mode_sense10(struct scsi_task *t, struct scsi_cmd c)
 {
 	return mode_sense(t, c, 8);
 }

@@ -105,19 +105,19 @@ static bool fits_exactly(const struct scsi_task *t, uint64_t len)
 	return likely(t->niov == 1) ? t->iov[0].iov_len == len : iov_length(t->iov, t->niov) == len;
 }
 
-ALWAYS_INLINE bool transfer(struct scsi_task *t, const struct scsi_cmd *c, uint8_t op)
+ALWAYS_INLINE bool transfer(struct scsi_task *t, struct scsi_cmd c, uint8_t op)
 {
-	uint64_t len = (uint64_t)c->count << t->lun->shift;
+	uint64_t len = (uint64_t)c.count << t->lun->shift;
 	struct blk_req *r = &t->blk;
 	int res;
 
 	if (unlikely(!len))
 		return scsi_good(t, 0);
 	r->op = op;
-	r->flags = c->fua && op == BLK_WRITE ? BLK_REQ_FUA : 0;
+	r->flags = c.fua && op == BLK_WRITE ? BLK_REQ_FUA : 0;
 	r->niov = t->niov;
 	r->iov = t->iov;
-	r->offset = c->lba << t->lun->shift;
+	r->offset = c.lba << t->lun->shift;
 	r->len = len;
 	r->done = transfer_done;
 	r->start_ns = 0;
@@ -133,14 +133,14 @@ ALWAYS_INLINE bool transfer(struct scsi_task *t, const struct scsi_cmd *c, uint8
 	return res == -EINPROGRESS ? false : transfer_end(t, res);
 }
 
-bool scsi_read(struct scsi_task *t, const struct scsi_cmd *c)
+bool scsi_read(struct scsi_task *t, struct scsi_cmd c)
 {
 	return transfer(t, c, BLK_READ);
 }
 
-bool scsi_write(struct scsi_task *t, const struct scsi_cmd *c)
+bool scsi_write(struct scsi_task *t, struct scsi_cmd c)
 {
-	if (unlikely(c->fua) && flush_failed(t->lun))
+	if (unlikely(c.fua) && flush_failed(t->lun))
 		return scsi_fail(t, SENSE_TARGET_FAILURE);
 	return transfer(t, c, BLK_WRITE);
 }
@@ -192,7 +192,7 @@ bool scsi_flush(struct scsi_task *t)
 }
 
 /* The whole cache whatever the range, and never before it is done whatever IMMED says. */
-bool scsi_sync_cache(struct scsi_task *t, const struct scsi_cmd *c)
+bool scsi_sync_cache(struct scsi_task *t, struct scsi_cmd c)
 {
 	(void)c;
 	return scsi_flush(t);

@@ -81,46 +81,46 @@ struct scsi_lun *scsi_target_lun(const struct scsi_target *t, uint8_t number)
 
 /* ---- decoding ---------------------------------------------------------------------- */
 
-ALWAYS_INLINE void decode(struct scsi_cmd *c, const uint8_t *cdb, const struct scsi_op *op)
+ALWAYS_INLINE struct scsi_cmd decode(const uint8_t *cdb, const struct scsi_op *op)
 {
-	c->lba = 0;
-	c->fua = (op->flags & OP_DPOFUA) && (cdb[1] & BYTE1_FUA);
+	struct scsi_cmd c = { .fua = (op->flags & OP_DPOFUA) && (cdb[1] & BYTE1_FUA) };
+
 	switch ((enum scsi_layout)op->layout) {
 	case CDB_RW10:
-		c->lba = be32_at(cdb + 2);
-		c->count = be16_at(cdb + 7);
+		c.lba = be32_at(cdb + 2);
+		c.count = be16_at(cdb + 7);
 		break;
 	case CDB_RW16:
-		c->lba = be64_at(cdb + 2);
-		c->count = be32_at(cdb + 10);
+		c.lba = be64_at(cdb + 2);
+		c.count = be32_at(cdb + 10);
 		break;
 	case CDB_RW12:
-		c->lba = be32_at(cdb + 2);
-		c->count = be32_at(cdb + 6);
+		c.lba = be32_at(cdb + 2);
+		c.count = be32_at(cdb + 6);
 		break;
 	case CDB_RW6:
-		c->lba = be32_at(cdb) & 0x1fffff;
-		c->count = cdb[4] ? cdb[4] : 256;
+		c.lba = be32_at(cdb) & 0x1fffff;
+		c.count = cdb[4] ? cdb[4] : 256;
 		break;
 	case CDB_LEN8_AT4:
-		c->count = cdb[4];
+		c.count = cdb[4];
 		break;
 	case CDB_LEN16_AT3:
-		c->count = be16_at(cdb + 3);
+		c.count = be16_at(cdb + 3);
 		break;
 	case CDB_LEN16_AT7:
-		c->count = be16_at(cdb + 7);
+		c.count = be16_at(cdb + 7);
 		break;
 	case CDB_LEN32_AT6:
-		c->count = be32_at(cdb + 6);
+		c.count = be32_at(cdb + 6);
 		break;
 	case CDB_LEN32_AT10:
-		c->count = be32_at(cdb + 10);
+		c.count = be32_at(cdb + 10);
 		break;
 	case CDB_NONE:
-		c->count = 0;
 		break;
 	}
+	return c;
 }
 
 /* The row for a CDB, or NULL and a sense code. */
@@ -156,23 +156,22 @@ ALWAYS_INLINE bool fields_ok(const struct scsi_task *t, const struct scsi_op *op
 }
 
 /* Capacity, protection and lengths: sense code or 0. */
-ALWAYS_INLINE uint32_t check_medium(const struct scsi_task *t, const struct scsi_op *op,
-				    const struct scsi_cmd *c)
+ALWAYS_INLINE uint32_t check_medium(const struct scsi_task *t, const struct scsi_lun *l,
+				    const struct scsi_op *op, struct scsi_cmd c)
 {
-	const struct scsi_lun *l = t->lun;
 	uint16_t flags = op->flags;
 
 	if (unlikely((flags & OP_MEDIUM) && !l->blocks))
 		return SENSE_NO_MEDIUM;
 	/* By subtraction from a known-good bound: lba + count may wrap. */
-	if ((flags & OP_RANGE) && unlikely(c->lba > l->blocks || c->count > l->blocks - c->lba))
+	if ((flags & OP_RANGE) && unlikely(c.lba > l->blocks || c.count > l->blocks - c.lba))
 		return SENSE_LBA_RANGE;
 	if (unlikely((flags & OP_WRITES) && l->readonly))
 		return SENSE_WRITE_PROTECTED;
 	if ((flags & OP_BLOCKS) &&
-	    unlikely(c->count > l->max_blocks || t->data_len < (uint64_t)c->count << l->shift))
+	    unlikely(c.count > l->max_blocks || t->data_len < (uint64_t)c.count << l->shift))
 		return SENSE_CDB_FIELD;
-	if (unlikely((flags & OP_LIST) && t->data_len < c->count))
+	if (unlikely((flags & OP_LIST) && t->data_len < c.count))
 		return SENSE_LIST_LENGTH;
 	return 0;
 }
@@ -197,8 +196,8 @@ static bool execute_absent(struct scsi_task *t, bool lun0, bool *absent)
 	}
 	if (!fields_ok(t, op, op->reject))
 		return scsi_fail(t, SENSE_CDB_FIELD);
-	decode(&c, t->cdb, op);
-	return op->run == scsi_inquiry ? scsi_inquiry_absent(t, &c, lun0) : op->run(t, &c);
+	c = decode(t->cdb, op);
+	return op->run == scsi_inquiry ? scsi_inquiry_absent(t, c, lun0) : op->run(t, c);
 }
 
 bool scsi_execute_nowhere(struct scsi_task *task, bool *absent)
@@ -212,8 +211,10 @@ bool scsi_execute(struct scsi_target *target, uint8_t number, struct scsi_task *
 {
 	struct scsi_nexus *n = find_nexus(target, number);
 	const struct scsi_op *op;
+	struct scsi_lun *l;
 	struct scsi_cmd c;
 	uint32_t sense;
+	uint8_t reject;
 
 	*absent = false;
 	if (unlikely(!n)) {
@@ -221,23 +222,23 @@ bool scsi_execute(struct scsi_target *target, uint8_t number, struct scsi_task *
 		return execute_absent(t, number == 0, absent);
 	}
 	t->nexus = n;
-	t->lun = n->lun;
+	t->lun = l = n->lun;
 	op = find_op(t, &sense);
 	if (unlikely(!op))
 		return scsi_fail(t, sense);
-	if (unlikely((op->flags & OP_THIN) && !t->lun->thin))
+	if (unlikely((op->flags & OP_THIN) && !l->thin))
 		return scsi_fail(t, SENSE_OPCODE);
 	if (unlikely(load_relaxed(&n->attentions)) && !(op->flags & OP_QUIET) &&
 	    (sense = scsi_nexus_take_attention(n)) != 0)
 		return scsi_fail(t, sense);
-	if (unlikely(!fields_ok(
-		    t, op, op->reject | ((op->flags & OP_DPOFUA) ? t->lun->reject_dpofua : 0))))
+	reject = op->reject | ((op->flags & OP_DPOFUA) ? l->reject_dpofua : 0);
+	if (unlikely(!fields_ok(t, op, reject)))
 		return scsi_fail(t, SENSE_CDB_FIELD);
-	decode(&c, t->cdb, op);
-	sense = op->check ? op->check(t, &c) : 0;
+	c = decode(t->cdb, op);
+	sense = op->check ? op->check(t, c) : 0;
 	if (likely(!sense))
-		sense = check_medium(t, op, &c);
+		sense = check_medium(t, l, op, c);
 	if (unlikely(sense))
 		return scsi_fail(t, sense);
-	return op->run(t, &c);
+	return op->run(t, c);
 }

@@ -182,11 +182,11 @@ void scsi_task_abort(struct scsi_task *t)
 #define BYTE1_UNMAP 0x08
 #define BYTE1_NDOB  0x01 /* WRITE SAME(16) only */
 
-uint32_t scsi_check_write_same(const struct scsi_task *t, const struct scsi_cmd *c)
+uint32_t scsi_check_write_same(const struct scsi_task *t, struct scsi_cmd c)
 {
 	if ((t->cdb[1] & BYTE1_UNMAP) && !t->lun->thin)
 		return SENSE_CDB_FIELD;
-	return c->count ? 0 : SENSE_CDB_FIELD; /* WSNZ: 0 does not mean "to the end" */
+	return c.count ? 0 : SENSE_CDB_FIELD; /* WSNZ: 0 does not mean "to the end" */
 }
 
 static bool all_zero(const uint8_t *p, uint32_t len)
@@ -194,7 +194,7 @@ static bool all_zero(const uint8_t *p, uint32_t len)
 	return !p[0] && !memcmp(p, p + 1, len - 1);
 }
 
-bool scsi_write_same(struct scsi_task *t, const struct scsi_cmd *c)
+bool scsi_write_same(struct scsi_task *t, struct scsi_cmd c)
 {
 	uint32_t size = scsi_block_size(t->lun);
 	bool no_data = t->cdb[1] & BYTE1_NDOB;
@@ -202,14 +202,14 @@ bool scsi_write_same(struct scsi_task *t, const struct scsi_cmd *c)
 	uint8_t block[4096];
 	bool zero;
 
-	if (c->count > SCSI_MAX_WRITE_SAME_BLOCKS || (!no_data && t->data_len != size))
+	if (c.count > SCSI_MAX_WRITE_SAME_BLOCKS || (!no_data && t->data_len != size))
 		return scsi_fail(t, SENSE_CDB_FIELD);
 	if (!no_data && iov_to_buf(t->iov, t->niov, 0, block, size) != size)
 		return scsi_fail(t, SENSE_CDB_FIELD);
 	zero = no_data || all_zero(block, size);
 	walk_start(t, !zero ? BLK_WRITE : unmap ? BLK_DISCARD : BLK_ZERO);
-	t->walk.pos = c->lba << t->lun->shift;
-	t->walk.end = (c->lba + c->count) << t->lun->shift;
+	t->walk.pos = c.lba << t->lun->shift;
+	t->walk.end = (c.lba + c.count) << t->lun->shift;
 	t->transferred = no_data ? 0 : size;
 	if (!zero && make_pattern(t, block))
 		return scsi_task_set_full(t);
@@ -299,23 +299,23 @@ static int take_extents(struct scsi_task *t, const struct unmap_descriptor *d, u
 	return 0;
 }
 
-bool scsi_unmap(struct scsi_task *t, const struct scsi_cmd *c)
+bool scsi_unmap(struct scsi_task *t, struct scsi_cmd c)
 {
 	struct unmap_list list;
 	uint32_t n, nonempty, sense;
-	size_t len = MIN(c->count, sizeof(list));
+	size_t len = MIN(c.count, sizeof(list));
 
-	if (!c->count)
+	if (!c.count)
 		return scsi_good(t, 0);
-	if (c->count < sizeof(list.h) || iov_to_buf(t->iov, t->niov, 0, &list, len) != len)
+	if (c.count < sizeof(list.h) || iov_to_buf(t->iov, t->niov, 0, &list, len) != len)
 		return scsi_fail(t, SENSE_LIST_LENGTH);
-	sense = check_header(&list.h, c->count, &n);
+	sense = check_header(&list.h, c.count, &n);
 	if (!sense)
 		sense = check_descriptors(t->lun, list.d, n, &nonempty);
 	if (sense)
 		return scsi_fail(t, sense);
 	walk_start(t, BLK_DISCARD);
-	t->transferred = c->count;
+	t->transferred = c.count;
 	if (take_extents(t, list.d, n, nonempty))
 		return scsi_task_set_full(t);
 	return walk_run(t);
