@@ -15,8 +15,7 @@ int child_mem_init(struct hv_child *c)
 	c->used = calloc((c->nr_pages + 63) / 64, sizeof(uint64_t));
 	if (!c->used)
 		return -ENOMEM;
-	c->used[0] = 1; /* GPA 0 would hide forgotten fields */
-	c->next_page = 1;
+	c->next_page = 1; /* GPA 0 would hide forgotten fields */
 	return 0;
 }
 

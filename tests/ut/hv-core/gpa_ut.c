@@ -152,6 +152,22 @@ START_TEST(pointers)
 }
 END_TEST
 
+START_TEST(neighbouring_regions)
+{
+	struct hv_gpa *g;
+	int fd = memfd(4);
+
+	ck_assert_int_eq(hv_gpa_create(&g), 0);
+	ck_assert_int_eq(hv_gpa_add_ram(g, 0, PG, fd, 0), 0);
+	ck_assert_int_eq(hv_gpa_add_ram(g, PG, PG, fd, 2 * PG), 0);
+	ck_assert_ptr_nonnull(hv_gpa_ptr(g, PG, 1));
+	ck_assert_ptr_nonnull(hv_gpa_ptr(g, PG, PG));
+	ck_assert_ptr_null(hv_gpa_ptr(g, PG - 1, 2)); /* not flat in our address space */
+	close(fd);
+	hv_gpa_put(g);
+}
+END_TEST
+
 /* ---- scatter lists --------------------------------------------------------------------- */
 
 START_TEST(scatter_lists)
@@ -306,6 +322,30 @@ START_TEST(views_wrap)
 		check_view(g, c[i].pfn, c[i].npages);
 	ck_assert_uint_eq(count_maps(), maps);
 	hv_gpa_put(g);
+}
+END_TEST
+
+/* Pages that follow each other in the address space and in file offset, but not in one file. */
+START_TEST(views_do_not_merge_files)
+{
+	static const uint64_t pfn[2] = { 0, 1 };
+	int first = memfd(2), second = memfd(2);
+	struct hv_gpa_view v;
+	struct hv_gpa *g;
+
+	ck_assert_int_eq(hv_gpa_create(&g), 0);
+	ck_assert_int_eq(hv_gpa_add_ram(g, 0, PG, first, 0), 0);
+	ck_assert_int_eq(hv_gpa_add_ram(g, PG, PG, second, PG), 0);
+	memset(hv_gpa_ptr(g, 0, PG), 1, PG);
+	memset(hv_gpa_ptr(g, PG, PG), 2, PG);
+	ck_assert_int_eq(hv_gpa_map_wrapped(g, &v, pfn, 2), 0);
+	ck_assert_uint_eq(*(uint8_t *)v.ctrl, 1);
+	ck_assert_uint_eq(v.data[0], 2);
+	ck_assert_uint_eq(v.data[v.size], 2);
+	hv_gpa_unmap_view(&v);
+	hv_gpa_put(g);
+	close(first);
+	close(second);
 }
 END_TEST
 
@@ -473,6 +513,6 @@ START_TEST(seals_of_ram_files)
 END_TEST
 
 RIG_MAIN("hv-core/gpa", regions_that_are_refused, eight_regions_and_no_more, files_that_are_refused,
-	 pointers, scatter_lists, scatter_lists_against_a_model, views_wrap, views_merge_runs,
-	 views_that_are_refused, view_outlives_the_map, last_reference_unmaps,
+	 pointers, neighbouring_regions, scatter_lists, scatter_lists_against_a_model, views_wrap,
+	 views_merge_runs, views_that_are_refused, view_outlives_the_map, last_reference_unmaps,
 	 ram_is_unmapped_and_closed, ram_files, seals_of_ram_files)

@@ -30,6 +30,7 @@ struct root_rig {
 	struct loop_fd listener;
 	struct hv_proc_quota quota;
 	int up_result; /* what ops->up answers */
+	bool keep;     /* do not destroy on down */
 	void (*on_up)(struct root_rig *r);
 
 	/* The last child. */
@@ -52,13 +53,15 @@ static int rig_guest_up(void *ctx, struct hv_proc *proc, struct hv_partition *p)
 	return r->up_result;
 }
 
-/* Destroys at once: the strictest thing an owner may do. */
+/* Normally destroys at once: the strictest thing an owner may do. */
 static void rig_guest_down(void *ctx, struct hv_proc *proc, const char *why)
 {
 	struct root_rig *r = ctx;
 
 	r->downs++;
 	snprintf(r->why, sizeof(r->why), "%s", why);
+	if (r->keep)
+		return;
 	hv_proc_destroy(proc);
 	if (proc == r->proc) {
 		r->proc = NULL;

@@ -370,6 +370,31 @@ START_TEST(descriptors_end_the_child)
 }
 END_TEST
 
+/* Cut off means cut off at once, however long the owner needs for its teardown. */
+START_TEST(owner_takes_its_time)
+{
+	struct hv_proc_call call = { .op = 99 };
+	struct hv_proc_welcome w;
+	int sock, fds[2];
+
+	root_rig_up(&root);
+	root.keep = true;
+	sock = raw_child(&root);
+	read_welcome(sock, &w, fds);
+	ck_assert_int_eq(send(sock, &call, sizeof(call), 0), (ssize_t)sizeof(call));
+	RUN_UNTIL(&root, root.downs);
+	ck_assert_int_eq(recv(sock, &w, sizeof(w), MSG_DONTWAIT), 0);
+	ck_assert_int_eq(send(sock, &call, sizeof(call), MSG_NOSIGNAL), -1);
+	for (int i = 0; i < 5; i++)
+		ck_assert_int_ge(loop_turn(root.loop, 1000000), 0);
+	ck_assert_uint_eq(root.downs, 1);
+	close(sock);
+	close(fds[0]);
+	close(fds[1]);
+	root_rig_down(&root);
+}
+END_TEST
+
 static uint32_t eoms;
 
 static void count_eom(void *ctx)
@@ -540,5 +565,6 @@ END_TEST
 
 RIG_MAIN("hv-core/proc_root", welcome, hellos_that_are_refused, owner_refuses,
 	 child_dies_before_welcome, hypercalls, registers, packets_that_end_the_child,
-	 descriptors_end_the_child, flood_is_bounded_per_turn, child_that_does_not_read_is_cut_off,
-	 root_never_blocks_on_what_it_shares, no_memory_for_a_page, no_descriptors_left)
+	 descriptors_end_the_child, owner_takes_its_time, flood_is_bounded_per_turn,
+	 child_that_does_not_read_is_cut_off, root_never_blocks_on_what_it_shares,
+	 no_memory_for_a_page, no_descriptors_left)

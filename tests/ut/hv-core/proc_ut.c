@@ -7,6 +7,7 @@
 
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 
 #include "hv-core/child.h"
 
@@ -453,16 +454,14 @@ END_TEST
 static void guest_without_descriptors(void)
 {
 	struct hv_child *c = child_connect(1);
-	int spare[1024], n = 0, fd;
+	struct rlimit old, none = { 0, 0 };
 
-	while (n < 1024 && (fd = dup(0)) >= 0)
-		spare[n++] = fd;
-	if (n < 1024) {
-		CHILD_ASSERT(hv_child_signal_event(c, HV_CONN_CHANNEL_BASE + RELID) ==
-			     HV_STATUS_NO_RESOURCES);
-		while (n)
-			close(spare[--n]);
-	}
+	CHILD_ASSERT(!getrlimit(RLIMIT_NOFILE, &old));
+	none.rlim_max = old.rlim_max;
+	CHILD_ASSERT(!setrlimit(RLIMIT_NOFILE, &none));
+	CHILD_ASSERT(hv_child_signal_event(c, HV_CONN_CHANNEL_BASE + RELID) ==
+		     HV_STATUS_NO_RESOURCES);
+	CHILD_ASSERT(!setrlimit(RLIMIT_NOFILE, &old));
 	CHILD_ASSERT(!hv_child_signal_event(c, HV_CONN_CHANNEL_BASE + RELID));
 }
 

@@ -247,6 +247,23 @@ START_TEST(occupied_slot_asks_for_eom)
 }
 END_TEST
 
+/* The guest's half does not trust the root either. */
+START_TEST(length_in_the_slot_is_bounded)
+{
+	struct hv_message_page *page;
+	struct hv_message m;
+
+	up(1);
+	page = fake_guest_messages(rig, 0);
+	memset(page, 0x11, sizeof(*page));
+	page->slot[2].payload_size = 255;
+	ck_assert(fake_guest_take_message(rig, 0, &m, NULL));
+	ck_assert_uint_eq(m.payload_size, HV_MSG_PAYLOAD);
+	ck_assert_uint_eq(m.type, 0x11111111);
+	rig_down();
+}
+END_TEST
+
 /* What a shorter message does not cover is zero, not the rest of the one before. */
 START_TEST(nothing_of_the_last_message_remains)
 {
@@ -495,7 +512,8 @@ END_TEST
 
 RIG_MAIN("hv-core/synic", registers_at_reset, registers_that_are_refused, registers_with_all_bits,
 	 sint_vectors, pages_outside_ram, both_registers_on_page_zero, pages_are_zeroed_when_new,
-	 message_arguments, occupied_slot_asks_for_eom, nothing_of_the_last_message_remains,
-	 guest_without_eom_is_served_by_the_timer, eom_without_clearing, garbage_in_the_pages,
-	 synic_off_keeps_messages_back, masked_sint, polling_sint, event_arguments,
-	 only_the_first_signal_interrupts, taking_flags_finds_each_once)
+	 message_arguments, occupied_slot_asks_for_eom, length_in_the_slot_is_bounded,
+	 nothing_of_the_last_message_remains, guest_without_eom_is_served_by_the_timer,
+	 eom_without_clearing, garbage_in_the_pages, synic_off_keeps_messages_back, masked_sint,
+	 polling_sint, event_arguments, only_the_first_signal_interrupts,
+	 taking_flags_finds_each_once)
