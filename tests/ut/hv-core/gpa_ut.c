@@ -514,5 +514,5 @@ END_TEST
 
 RIG_MAIN("hv-core/gpa", regions_that_are_refused, eight_regions_and_no_more, files_that_are_refused,
 	 pointers, neighbouring_regions, scatter_lists, scatter_lists_against_a_model, views_wrap,
-	 views_merge_runs, views_that_are_refused, view_outlives_the_map, last_reference_unmaps,
-	 ram_is_unmapped_and_closed, ram_files, seals_of_ram_files)
+	 views_merge_runs, views_do_not_merge_files, views_that_are_refused, view_outlives_the_map,
+	 last_reference_unmaps, ram_is_unmapped_and_closed, ram_files, seals_of_ram_files)
