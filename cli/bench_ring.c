@@ -282,6 +282,12 @@ static void set_cpus(void *ctx, const char *v)
 		cli_die(CLI_USAGE, "--cpus=%s: two CPU numbers are needed, such as 0,1", v);
 }
 
+static void set_ordinary(void *ctx, const char *v)
+{
+	(void)v;
+	((struct bench *)ctx)->pair.real_time = false;
+}
+
 static void set_json(void *ctx, const char *v)
 {
 	(void)v;
@@ -300,6 +306,8 @@ static const struct cli_option options[] = {
 	{ "seconds", "S", "length of one run (default 0.1)", set_seconds },
 	{ "rounds", "N", "how often each pair of runs alternates (default 8)", set_rounds },
 	{ "cpus", "A,B", "where the two processes run (default: the first two CPUs)", set_cpus },
+	{ "ordinary", NULL, "no real-time scheduling class, even where it is permitted",
+	  set_ordinary },
 	{ "json", NULL, "machine-readable output", set_json },
 	{ "once", "RUN", "one run only, its value alone on stdout (names below)", set_once },
 	{ NULL, NULL, NULL, NULL },
@@ -359,7 +367,7 @@ static int run_once(struct bench *b)
 int cmd_bench_ring(int argc, char **argv)
 {
 	struct bench b = {
-		.pair = { .ring_bytes = 65536, .seconds = 0.1 },
+		.pair = { .ring_bytes = 65536, .seconds = 0.1, .real_time = true },
 		.rounds = 8,
 		.sizes = { 8, 16, 64, 256, 1500, 4096 },
 		.batches = { 1, 32 },

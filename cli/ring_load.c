@@ -57,28 +57,33 @@ void ring_load_produce(struct pair *p)
 	p->sh->messages = n;
 }
 
+#define LONGEST_PAUSE 512
+
 /*
  * An empty ring: look again only after a while. Each look takes the index line away
  * from the producer, and a producer that gets ahead makes the next look worth more.
+ * How long adapts to what the last one yielded: an eighth of a ring is worth it.
  */
-static void back_off(uint32_t *pause)
+static void back_off(const struct pair *p, uint32_t *pause, uint64_t got)
 {
 	uint32_t i;
 
-	for (i = 0; i < *pause; i++)
+	if (got * (p->size + 24) >= p->ring_bytes / 8)
+		*pause = *pause / 2;
+	else if (got && *pause < LONGEST_PAUSE)
+		*pause = *pause * 2 + 1;
+	for (i = 0; i <= *pause; i++)
 		cpu_relax();
-	if (*pause < 64)
-		*pause *= 2;
 }
 
 void ring_load_consume(struct pair *p)
 {
 	static uint8_t dst[VMPKT_MAX_LEN] __attribute__((aligned(64)));
-	uint32_t len, pause = 1;
+	uint32_t len, pause = 0;
 	struct vmring_in in;
 	struct vmpkt_desc d;
 	const uint8_t *pkt;
-	uint64_t n = 0, seq;
+	uint64_t n = 0, before = 0, seq;
 	int err;
 
 	ring_load_open_in(p, &in, 0);
@@ -94,15 +99,14 @@ void ring_load_consume(struct pair *p)
 			n++;
 			vmring_in_pop(&in, &d);
 			vmring_in_commit_lazy(&in);
-			pause = 1;
 		}
 		if (err != -EAGAIN)
 			pair_fail(p, "peek: %s", vmring_fault_name(in.why));
 		if (load_acquire(&p->sh->stop) && n == load_relaxed(&p->sh->sent))
 			break;
-		if (pause == 64)
-			vmring_in_commit(&in);
-		back_off(&pause);
+		vmring_in_commit(&in);
+		back_off(p, &pause, n - before);
+		before = n;
 	}
 	store_release(&p->sh->done, 1);
 }

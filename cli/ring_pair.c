@@ -99,6 +99,7 @@ void pair_meet(struct pair *p, int side)
 
 static void become(struct pair *p, int side, pair_side *run, pid_t parent)
 {
+	static const struct sched_param fifo = { .sched_priority = 10 };
 	cpu_set_t set;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -109,8 +110,9 @@ static void become(struct pair *p, int side, pair_side *run, pid_t parent)
 	CPU_SET((unsigned int)p->cpu[side], &set);
 	if (sched_setaffinity(0, sizeof(set), &set))
 		pair_fail(p, "CPU %d: %s", p->cpu[side], strerror(errno));
-	/* Where permitted: a scheduler tick in the middle of a burst ruins it. */
-	sched_setscheduler(0, SCHED_FIFO, &(struct sched_param){ .sched_priority = 10 });
+	/* A scheduler tick in the middle of a burst would ruin it. */
+	if (p->real_time)
+		sched_setscheduler(0, SCHED_FIFO, &fifo);
 	run(p);
 	_exit(0);
 }

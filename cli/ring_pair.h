@@ -42,6 +42,7 @@ struct pair {
 	double seconds;
 	int cpu[2];
 	bool spin_first; /* sleeping tests: spin up to 50 us before sleeping */
+	bool real_time;	 /* SCHED_FIFO where permitted */
 	/* set up by pair_run() */
 	struct pair_shared *sh;
 	struct pair_ring ring[2]; /* [0] first to second side, [1] back */

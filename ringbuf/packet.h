@@ -83,18 +83,44 @@ static inline uint64_t vmpkt_head(uint16_t type, uint32_t hdr, uint32_t len, uin
 	return type | (uint64_t)(hdr / 8) << 16 | (uint64_t)(len / 8) << 32 | (uint64_t)flags << 48;
 }
 
+/* The last @n (1..7) bytes before @end as a word, zeros above; @whole: seven more precede. */
+ALWAYS_INLINE uint64_t vmpkt_tail(const uint8_t *end, uint32_t n, bool whole)
+{
+	uint64_t word = 0;
+	uint32_t half;
+	uint16_t quarter;
+
+	/*
+	 * In registers: bytes gathered in memory and read back as a word would have
+	 * to wait until every store of the payload before them is done.
+	 */
+	if (likely(whole)) {
+		memcpy(&word, end - 8, 8);
+		return word >> (8 - n) * 8;
+	}
+	if (n & 1)
+		word = *--end;
+	if (n & 2) {
+		end -= 2;
+		memcpy(&quarter, end, 2);
+		word = word << 16 | quarter;
+	}
+	if (n & 4) {
+		memcpy(&half, end - 4, 4);
+		word = word << 32 | half;
+	}
+	return word;
+}
+
 /* Copies a payload of any length, with zeros up to the next multiple of 8. */
 ALWAYS_INLINE void vmpkt_copy_in(uint8_t *dst, const void *payload, uint32_t len)
 {
-	uint32_t whole = len & ~7u;
+	const uint8_t *src = payload;
+	uint32_t rest = len % 8, whole = len - rest;
 
-	vmring_copy(dst, payload, whole);
-	if (len != whole) {
-		uint64_t last = 0;
-
-		memcpy(&last, (const uint8_t *)payload + whole, len - whole);
-		*(vmring_word *)(dst + whole) = last;
-	}
+	vmring_copy(dst, src, whole);
+	if (rest)
+		*(vmring_word *)(dst + whole) = vmpkt_tail(src + len, rest, whole);
 }
 
 ALWAYS_INLINE int vmpkt_put_simple(struct vmring_out *r, uint16_t type, uint16_t flags,

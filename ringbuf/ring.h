@@ -69,6 +69,7 @@ struct vmring_in {
 	int32_t lazy_mark;   /* avail at which a quarter of the ring is popped, not committed */
 	uint32_t accept;     /* bit mask of accepted packet types (1u << type) */
 	uint32_t published;  /* the read_index last stored */
+	uint32_t unchecked;  /* bytes given back without a look at the writer's wish; <= N */
 	uint32_t peer_write; /* the write_index last loaded and checked */
 	bool masked;	     /* the interrupt_mask we stored */
 	enum vmring_fault why;
@@ -145,9 +146,10 @@ static inline void vmring_in_pop(struct vmring_in *r, const struct vmpkt_desc *d
 bool vmring_in_commit(struct vmring_in *r);
 
 /*
- * The same, but only once the popped bytes amount to a quarter of the ring: for a
- * reader in the middle of a drain or of a busy poll. Whoever uses it must reach
- * vmring_in_commit() before it sleeps or stops polling.
+ * The same, but only once the popped bytes amount to a quarter of the ring, and
+ * without a fence: for a reader in the middle of a drain or of a busy poll. A writer
+ * that has just fallen asleep may be noticed no earlier than by vmring_in_commit(),
+ * which whoever uses this must reach at the end of each drain.
  */
 static inline bool vmring_in_commit_lazy(struct vmring_in *r);
 
@@ -176,6 +178,7 @@ typedef uint64_t __attribute__((may_alias)) vmring_word; /* one aligned unit of 
 /* The rest of reserve and peek when the cached peer index does not suffice. */
 int vmring_out_reserve_slow(struct vmring_out *r, uint32_t len);
 int vmring_in_peek_slow(struct vmring_in *r, struct vmpkt_desc *desc);
+bool vmring_in_commit_unfenced(struct vmring_in *r);
 
 static inline int vmring_out_reserve(struct vmring_out *r, uint32_t len, void **pkt)
 {
@@ -291,7 +294,7 @@ static inline void vmring_in_pop(struct vmring_in *r, const struct vmpkt_desc *d
 
 static inline bool vmring_in_commit_lazy(struct vmring_in *r)
 {
-	return unlikely((int32_t)r->avail <= r->lazy_mark) && vmring_in_commit(r);
+	return unlikely((int32_t)r->avail <= r->lazy_mark) && vmring_in_commit_unfenced(r);
 }
 
 static inline bool vmring_in_pending(struct vmring_in *r)
@@ -303,40 +306,45 @@ static inline bool vmring_in_pending(struct vmring_in *r)
 
 ALWAYS_INLINE void vmring_copy(void *dst, const void *src, uint32_t len)
 {
-	uint8_t *d = dst;
 	const uint8_t *s = src;
+	uint8_t *d = dst;
 
-	if (len >= 16) {
-		if (len > 512) {
-			memcpy(d, s, len);
-			return;
-		}
-		/*
-		 * The first words as words: senders have often just stored them, and
-		 * a wider load would have to wait until that left the store buffer.
-		 */
-		memcpy(d, s, 8);
-		memcpy(d + 8, s + 8, 8);
-		for (; len > 80; len -= 64, d += 64, s += 64) {
-			memcpy(d + 16, s + 16, 16);
-			memcpy(d + 32, s + 32, 16);
-			memcpy(d + 48, s + 48, 16);
-			memcpy(d + 64, s + 64, 16);
-		}
-		/* 16 .. 80 left, the first 16 done: from both ends, overlapping in the middle. */
-		if (len > 48) {
-			memcpy(d + 16, s + 16, 16);
-			memcpy(d + 32, s + 32, 16);
-			memcpy(d + len - 32, s + len - 32, 16);
-			memcpy(d + len - 16, s + len - 16, 16);
-		} else if (len > 16) {
-			uint32_t m = len >= 32 ? 16 : len - 16;
+	if (len > 128) {
+		memcpy(d, s, len);
+		return;
+	}
+	if (len < 16) {
+		if (len)
+			memcpy(d, s, 8);
+		return;
+	}
+	/*
+	 * The first words as words: senders have often just stored them, and a wider
+	 * load would have to wait until that left the store buffer.
+	 */
+	memcpy(d, s, 8);
+	memcpy(d + 8, s + 8, 8);
+	if (len > 80) {
+		memcpy(d + 16, s + 16, 16);
+		memcpy(d + 32, s + 32, 16);
+		memcpy(d + 48, s + 48, 16);
+		memcpy(d + 64, s + 64, 16);
+		d += 64;
+		s += 64;
+		len -= 64;
+	}
+	/* 16 to 80 left, the first 16 done: from both ends, overlapping in the middle. */
+	if (len > 48) {
+		memcpy(d + 16, s + 16, 16);
+		memcpy(d + 32, s + 32, 16);
+		memcpy(d + len - 32, s + len - 32, 16);
+		memcpy(d + len - 16, s + len - 16, 16);
+	} else if (len > 16) {
+		uint32_t at = len >= 32 ? 16 : len - 16;
 
-			memcpy(d + m, s + m, 16);
-			memcpy(d + len - 16, s + len - 16, 16);
-		}
-	} else if (len)
-		memcpy(d, s, 8);
+		memcpy(d + at, s + at, 16);
+		memcpy(d + len - 16, s + len - 16, 16);
+	}
 }
 
 #endif

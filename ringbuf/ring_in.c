@@ -144,18 +144,32 @@ static bool wants_signal(struct vmring_in *r, uint32_t pending, uint32_t step)
 	return free_old <= r->size / 2;
 }
 
-bool vmring_in_commit(struct vmring_in *r)
+/* Stores our index, C1: release, pairs with the acquire of read_index in ring_out.c. */
+static void publish(struct vmring_in *r)
 {
-	uint32_t step = distance(r, r->published, r->next), pending;
-	bool sig;
+	uint32_t step = distance(r, r->published, r->next);
 
 	if (step == 0)
-		return false;
-	/* C1: release, pairs with the acquire of read_index in ring_out.c: reads before index. */
+		return;
+	r->unchecked += step;
+	if (r->unchecked > r->size)
+		r->unchecked = r->size;
 	store_release(&r->ctrl->read_index, r->next);
 	r->published = r->next;
 	r->lazy_mark = (int32_t)r->avail - (int32_t)(r->size / 4);
 	r->publications++;
+}
+
+bool vmring_in_commit(struct vmring_in *r)
+{
+	uint32_t pending, step;
+	bool sig;
+
+	if (r->next == r->published && r->unchecked == 0)
+		return false;
+	publish(r);
+	step = r->unchecked;
+	r->unchecked = 0;
 	/*
 	 * Fence C2 pairs with B2 in vmring_out_want_space(): our index must be
 	 * visible before we look whether the writer waits for room.
@@ -167,6 +181,16 @@ bool vmring_in_commit(struct vmring_in *r)
 	sig = wants_signal(r, pending, step);
 	r->signals += sig;
 	return sig;
+}
+
+/*
+ * Without fence C2: a wish that this look is too early to see is seen by the commit
+ * that ends the drain, which judges everything since the last fenced look as one step.
+ */
+bool vmring_in_commit_unfenced(struct vmring_in *r)
+{
+	publish(r);
+	return unlikely(load_relaxed(&r->ctrl->pending_send_sz)) && vmring_in_commit(r);
 }
 
 void vmring_in_mask(struct vmring_in *r)

@@ -28,6 +28,7 @@ mutants=(
 	"space edge misses free space equal to the wish"
 	"writer publishes twice, looks once"
 	"space signal only once all is drained"
+	"look after unfenced publications judges the last one only"
 )
 
 dir=$(mktemp -d) || exit 1

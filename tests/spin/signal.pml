@@ -199,7 +199,7 @@ sent:		skip
 
 active proctype reader()
 {
-	byte seq, next, published, need, i, v, w, p, step;
+	byte seq, next, published, need, i, v, w, p, step, unchecked;
 
 	do
 	:: seq == PACKETS -> break
@@ -229,13 +229,19 @@ take:		need = length(seq);
 		}
 		if /* give space back per packet, or later: at the latest when empty */
 		:: goto commit
+		:: STORE(READER, READ_INDEX, next); /* lazily: no fence, no look */
+		   atomic {
+			unchecked = unchecked + (next + N - published) % N;
+			unchecked = (unchecked > N -> N : unchecked);
+			published = next
+		   }
 		:: next != w -> goto take
 		:: seq < PACKETS -> skip
 		fi;
 		goto taken;
 
 no_data:	if
-		:: next != published && !MUTANT(5) -> goto commit
+		:: (next != published || unchecked) && !MUTANT(5) -> goto commit
 		:: else
 		fi;
 		if
@@ -264,6 +270,8 @@ no_data:	if
 commit:		skip;
 		atomic {
 			step = (next + N - published) % N;
+			step = (MUTANT(15) -> step : step + unchecked);
+			unchecked = 0;
 			published = next
 		}
 		STORE(READER, READ_INDEX, next); /* C1 */
@@ -277,9 +285,9 @@ commit:		skip;
 			w = mem[WRITE_INDEX]; /* C4 */
 			i = raw_free(w, next);
 			if
-			:: MUTANT(12) -> v = (i - step < p && i > p)
-			:: MUTANT(14) -> v = (i - step <= p && i >= N)
-			:: else -> v = (i - step <= p && i > p)
+			:: MUTANT(12) -> v = (i < p + step && i > p)
+			:: MUTANT(14) -> v = (i <= p + step && i >= N)
+			:: else -> v = (i <= p + step && i > p)
 			fi;
 			if
 			:: v -> writer_bell = true
@@ -296,7 +304,7 @@ commit:		skip;
 taken:		skip
 	od;
 	if
-	:: next != published -> goto commit
+	:: next != published || unchecked -> goto commit
 	:: else
 	fi
 }
