@@ -8,8 +8,7 @@
 
 #include "tests/ut/vmbus/client_rig.h"
 
-#define FLOOD	 2200
-#define SHORT_MS 60 /* how long a call waits for an answer that does not come */
+#define FLOOD 2200
 
 /* ---- C01: versions ------------------------------------------------------------------ */
 
@@ -187,7 +186,7 @@ START_TEST(c05_message_that_nobody_asked_for)
 
 	rig_root();
 	evil_add(&root, 5, 0, 5);
-	rig_connect(0);
+	rig_connect();
 	o = rig_offer(0);
 	c = rig_open(&o, 0);
 	seen = rig_stats().messages_in;
@@ -232,7 +231,7 @@ START_TEST(c29_message_of_no_known_shape)
 
 	rig_root();
 	evil_add(&root, 5, 0, 5);
-	rig_connect(0);
+	rig_connect();
 	seen = rig_stats().messages_in;
 	evil_lock(&root);
 	evil_send_raw(&root, odd[_i].hv_type, words, sizeof(words), odd[_i].size);
@@ -249,7 +248,7 @@ START_TEST(c29_size_beyond_the_slot_reads_no_further_than_the_slot)
 	uint64_t seen;
 
 	rig_root();
-	rig_connect(0);
+	rig_connect();
 	seen = rig_stats().messages_in;
 	evil_lock(&root);
 	evil_send_raw(&root, HV_MESSAGE_VMBUS, words, sizeof(words), 255);
@@ -293,7 +292,7 @@ START_TEST(c04_rescind_instead_of_an_answer)
 	evil_add(&root, 5, 0, 5);
 	rescind_on = on[_i];
 	root.on_message = rescind_instead;
-	rig_connect(0); /* 10 s: whoever waits for the answer fails the test */
+	rig_connect(); /* 10 s: whoever waits for the answer fails the test */
 	o = rig_offer(0);
 	err = vmbus_client_open(bus, &o, RING, 0, 0, NULL, NULL, &c);
 	ck_assert_int_eq(err, _i < 2 ? -ENOENT : 0);
@@ -334,7 +333,7 @@ START_TEST(c04_rescind_before_and_after_the_offer)
 {
 	rig_root();
 	root.on_message = rescind_before_offer;
-	rig_connect(0);
+	rig_connect();
 	evil_await(&root, VMBUS_MSG_RELID_RELEASED, 1);
 	/* The second offer was refused, or came after the release: then it is a new one. */
 	ck_assert_uint_le(rig_stats().offers, 1);
@@ -364,7 +363,7 @@ START_TEST(c04_offer_of_a_relid_whose_release_is_still_to_be_posted)
 	evil_add(&root, 5, 0, 5);
 	swallow = VMBUS_MSG_RELID_RELEASED;
 	root.on_message = never_room;
-	rig_connect(0);
+	rig_connect();
 	evil_lock(&root);
 	evil_say(&root, VMBUS_MSG_RESCIND_CHANNELOFFER, 5, 0, 0);
 	evil_unlock(&root);
@@ -438,10 +437,12 @@ START_TEST(c05_wrong_answer)
 	rig_root();
 	evil_add(&root, 5, 0, 5);
 	root.on_message = answer_wrongly;
-	rig_connect(SHORT_MS);
+	rig_connect();
 	before = rig_free_pages();
 	o = rig_offer(0);
 	now_wrong = &wrong[_i];
+	if (wrong[_i].want == -ETIMEDOUT)
+		rig_patience(SHORT_MS);
 	ck_assert_int_eq(vmbus_client_open(bus, &o, RING, 0, 0, NULL, NULL, &c), wrong[_i].want);
 	ck_assert_uint_eq(rig_stats().pages_abandoned, wrong[_i].abandoned);
 	ck_assert_uint_eq(rig_free_pages(), before - wrong[_i].abandoned);
@@ -477,9 +478,11 @@ START_TEST(c05_late_open_result)
 	rig_root();
 	evil_add(&root, 5, 0, 5);
 	root.on_message = answer_late;
-	rig_connect(SHORT_MS);
+	rig_connect();
 	o = rig_offer(0);
+	rig_patience(SHORT_MS);
 	ck_assert_int_eq(vmbus_client_open(bus, &o, RING, 0, 0, NULL, NULL, &c), -ETIMEDOUT);
+	rig_patience(LONG_MS);
 	c = rig_open(&o, 0);
 	rig_echo(c, 0, 1);
 	rig_fini();
@@ -508,10 +511,12 @@ START_TEST(c05_late_modify_response)
 	rig_root();
 	evil_add(&root, 5, 0, 5);
 	root.on_message = modify_late;
-	rig_connect(SHORT_MS);
+	rig_connect();
 	o = rig_offer(0);
 	c = rig_open(&o, 0);
+	rig_patience(SHORT_MS);
 	ck_assert_int_eq(vmbus_client_modify(bus, c, 1), -ETIMEDOUT);
+	rig_patience(LONG_MS);
 	ck_assert_int_eq(vmbus_client_modify(bus, c, 1), -EIO);
 	rig_fini();
 }
@@ -543,7 +548,7 @@ START_TEST(c06_no_answer_while_connecting)
 	evil_lock(&root);
 	root.on_message = NULL;
 	evil_unlock(&root);
-	rig_connect(0);
+	rig_connect();
 	rig_fini();
 }
 END_TEST
@@ -570,17 +575,22 @@ START_TEST(c06_no_answer_for_a_channel)
 	evil_add(&root, 5, 0, 5);
 	swallow = t[_i].on;
 	root.on_message = swallow_it;
-	rig_connect(SHORT_MS);
+	rig_connect();
 	before = rig_free_pages();
 	o = rig_offer(0);
 	start = clock_ns();
+	if (t[_i].open)
+		rig_patience(SHORT_MS);
 	ck_assert_int_eq(vmbus_client_open(bus, &o, RING, 0, 0, NULL, NULL, &c), t[_i].open);
+	rig_patience(t[_i].modify ? SHORT_MS : LONG_MS);
 	if (!t[_i].open) {
 		ck_assert_int_eq(vmbus_client_modify(bus, c, 1), t[_i].modify);
+		rig_patience(t[_i].abandoned ? SHORT_MS : LONG_MS);
 		vmbus_client_close(bus, c);
 	}
 	ck_assert_uint_eq(rig_stats().pages_abandoned, t[_i].abandoned);
 	ck_assert_uint_eq(rig_free_pages(), before - t[_i].abandoned);
+	rig_patience(SHORT_MS);
 	vmbus_client_destroy(bus);
 	bus = NULL;
 	ck_assert_uint_lt(clock_ns() - start, LIMIT_NS);
@@ -601,7 +611,7 @@ START_TEST(c06_root_that_never_has_room)
 	evil_add(&root, 6, 0, 6);
 	swallow = on[_i];
 	root.on_message = never_room;
-	rig_connect(SHORT_MS);
+	rig_connect();
 	o = rig_offer(0);
 	if (_i == 2) { /* nobody is held up by a release that cannot be posted */
 		evil_lock(&root);
@@ -612,6 +622,7 @@ START_TEST(c06_root_that_never_has_room)
 		rig_echo(c, 0, 1);
 		rig_until(rig_count(VMBUS_MSG_RELID_RELEASED) > 3); /* it is tried again */
 	} else {
+		rig_patience(SHORT_MS);
 		ck_assert_int_eq(vmbus_client_open(bus, &o, 32 * 4096, 0, 0, NULL, NULL, &c),
 				 -ETIMEDOUT);
 	}
@@ -634,8 +645,8 @@ START_TEST(c06_root_that_stops_answering_calls)
 	rig_root();
 	evil_add(&root, 5, 0, 5);
 	root.on_call = no_hypercall;
-	rig_child(SHORT_MS);
-	rig_connect(0);
+	rig_child(500); /* for each call */
+	rig_connect();
 	o = rig_offer(0);
 	ck_assert_int_eq(vmbus_client_open(bus, &o, RING, 0, 0, NULL, NULL, &c), -ECONNRESET);
 	ck_assert_int_eq(vmbus_client_wait(bus, 0, UINT64_MAX), -ECONNRESET);
@@ -665,7 +676,7 @@ START_TEST(c06_channel_without_a_doorbell)
 	evil_add(&root, 5, 0, 5);
 	root.ctx = &status;
 	root.on_call = no_doorbell;
-	rig_connect(0);
+	rig_connect();
 	before = rig_free_pages();
 	o = rig_offer(0);
 	ck_assert_int_eq(vmbus_client_open(bus, &o, RING, 0, 0, NULL, NULL, &c),
@@ -702,7 +713,7 @@ START_TEST(c06_no_lock_is_held_while_waiting)
 	rig_root();
 	evil_add(&root, 5, 0, 5);
 	evil_add(&root, 6, 0, 6);
-	rig_connect(60000);
+	rig_connect();
 	op.offer = rig_offer(0);
 	o = rig_offer(1);
 	c = rig_open(&o, 0);
@@ -747,7 +758,7 @@ START_TEST(c07_corrupt_ring_faults_one_channel)
 	rig_root();
 	evil_add(&root, 5, 0, 5);
 	evil_add(&root, 6, 0, 6);
-	rig_connect(0);
+	rig_connect();
 	o[0] = rig_offer(0);
 	o[1] = rig_offer(1);
 	ck_assert_int_eq(vmbus_client_open(bus, &o[0], RING, 1, 0, on_fault, &fault_why, &a), 0);
@@ -781,7 +792,7 @@ START_TEST(c07_packet_longer_than_agreed)
 
 	rig_root();
 	evil_add(&root, 5, 0, 5);
-	rig_connect(0);
+	rig_connect();
 	o = rig_offer(0);
 	ck_assert_int_eq(vmbus_client_open(bus, &o, RING, 0, 256, on_fault, &fault_why, &c), 0);
 	evil_lock(&root);
@@ -807,7 +818,7 @@ START_TEST(c30_flags_of_channels_that_are_not_there)
 
 	rig_root();
 	evil_add(&root, 5, 0, 5);
-	rig_connect(0);
+	rig_connect();
 	o = rig_offer(0);
 	c = rig_open(&o, 1);
 	for (int round = 0; round < 20; round++) {

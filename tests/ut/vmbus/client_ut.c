@@ -33,7 +33,7 @@ START_TEST(connects_at_the_highest_version_of_the_root)
 	rig_root();
 	root.max_version = version;
 	root.on_message = note_connection;
-	rig_connect(0);
+	rig_connect();
 	ck_assert_uint_eq(vmbus_client_version(bus), version);
 	ck_assert_ptr_eq(vmbus_client_child(bus), hv);
 	evil_lock(&root);
@@ -85,7 +85,7 @@ START_TEST(root_without_connection_4)
 {
 	rig_root();
 	root.on_message = no_connection_4;
-	rig_connect(0);
+	rig_connect();
 	ck_assert_uint_eq(vmbus_client_version(bus), VMBUS_V4_1);
 	rig_fini();
 }
@@ -104,7 +104,7 @@ START_TEST(offers_are_found_by_class_in_relid_order)
 	evil_add(&root, 3, 0, 3)->offer.flags = VMBUS_OFFER_ENUMERATE;
 	evil_add(&root, 5, 1, 3); /* a sub-channel is not a device */
 	evil_add(&root, 7, 0, 7)->offer.type = net;
-	rig_connect(0);
+	rig_connect();
 	o = rig_offer(0);
 	ck_assert_uint_eq(o.relid, 3);
 	ck_assert_uint_eq(o.connection_id, 0x2003);
@@ -129,7 +129,7 @@ START_TEST(device_added_later_is_found)
 	uint64_t limit;
 
 	rig_root();
-	rig_connect(0);
+	rig_connect();
 	ck_assert_int_eq(vmbus_client_find(bus, &evil_type, 0, &o), -ENOENT);
 	evil_lock(&root);
 	evil_send(&root, &late, sizeof(late));
@@ -155,7 +155,7 @@ START_TEST(channel_carries_packets_both_ways)
 
 	rig_root();
 	evil_add(&root, 5, 0, 5);
-	rig_connect(0);
+	rig_connect();
 	o = rig_offer(0);
 	c = rig_open(&o, _i);
 	for (uint64_t id = 1; id < 200; id++)
@@ -210,7 +210,7 @@ START_TEST(rings_are_fresh_when_the_root_sees_them)
 	rig_root();
 	evil_add(&root, 5, 0, 5);
 	root.on_message = look_at_rings;
-	rig_connect(0);
+	rig_connect();
 	o = rig_offer(0);
 	for (int i = 0; i < 3; i++) { /* dirty pages come back */
 		c = rig_open(&o, 1);
@@ -229,7 +229,7 @@ START_TEST(open_and_close_again_and_again)
 
 	rig_root();
 	evil_add(&root, 5, 0, 5);
-	rig_connect(0);
+	rig_connect();
 	o = rig_offer(0);
 	before = rig_free_pages();
 	for (uint64_t i = 1; i <= 100; i++) {
@@ -256,7 +256,7 @@ START_TEST(impossible_opens_are_refused_here)
 
 	rig_root();
 	evil_add(&root, 5, 0, 5);
-	rig_connect(0);
+	rig_connect();
 	o = rig_offer(0);
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
 		ck_assert_int_eq(
@@ -283,7 +283,7 @@ START_TEST(channel_without_interrupts_is_polled)
 
 	rig_root();
 	evil_add(&root, 5, 0, 5);
-	rig_connect(0);
+	rig_connect();
 	o = rig_offer(0);
 	c = rig_open(&o, VMBUS_NO_VP);
 	vmbus_chan_mask(c);
@@ -308,7 +308,7 @@ START_TEST(two_channels_share_a_vp)
 	rig_root();
 	evil_add(&root, 5, 0, 5);
 	evil_add(&root, 6, 0, 6);
-	rig_connect(0);
+	rig_connect();
 	o[0] = rig_offer(0);
 	o[1] = rig_offer(1);
 	a = rig_open(&o[0], 1);
@@ -341,7 +341,7 @@ START_TEST(gpadls_of_every_shape)
 
 	rig_root();
 	evil_add(&root, 5, 0, 5);
-	rig_connect(0);
+	rig_connect();
 	o = rig_offer(0);
 	c = rig_open(&o, 0);
 	ck_assert_int_eq(hv_child_alloc_pages(hv, n, &gpa), 0);
@@ -380,7 +380,7 @@ START_TEST(largest_gpadl)
 	rig_root();
 	evil_add(&root, 5, 0, 5);
 	ck_assert_int_eq(hv_child_connect(&hv, evil_root_path(&root), &cfg, NULL, 0), 0);
-	rig_connect(0);
+	rig_connect();
 	o = rig_offer(0);
 	c = rig_open(&o, 0);
 	ck_assert_int_eq(hv_child_alloc_pages(hv, n, &gpa), 0);
@@ -428,7 +428,7 @@ START_TEST(sub_channels_work_beside_the_primary)
 	rig_root();
 	evil_add(&root, 5, 0, 5);
 	root.on_packet = offer_subs;
-	rig_connect(0);
+	rig_connect();
 	o = rig_offer(0);
 	c = rig_open(&o, 0);
 	vmbus_chan_send(c, 1, 4711, NULL, 0);
@@ -481,7 +481,7 @@ START_TEST(destroy_closes_sub_channels_first_and_unloads_last)
 	evil_add(&root, 5, 0, 5);
 	evil_add(&root, 21, 1, 5);
 	root.on_message = note_closes;
-	rig_connect(0);
+	rig_connect();
 	o = rig_offer(0);
 	rig_open(&o, 0);
 	ck_assert_int_eq(vmbus_client_wait_sub(bus, &o, 1, &sub), 0);
@@ -497,9 +497,11 @@ START_TEST(sub_channel_that_never_comes)
 
 	rig_root();
 	evil_add(&root, 5, 0, 5);
-	rig_connect(50);
+	rig_connect();
 	o = rig_offer(0);
+	rig_patience(SHORT_MS);
 	ck_assert_int_eq(vmbus_client_wait_sub(bus, &o, 1, &sub), -ETIMEDOUT);
+	rig_patience(LONG_MS);
 	evil_lock(&root);
 	evil_say(&root, VMBUS_MSG_RESCIND_CHANNELOFFER, 5, 0, 0);
 	evil_unlock(&root);
@@ -520,7 +522,7 @@ START_TEST(modify_moves_interrupts)
 	rig_root();
 	root.max_version = versions[_i];
 	evil_add(&root, 5, 0, 5);
-	rig_connect(0);
+	rig_connect();
 	o = rig_offer(0);
 	c = rig_open(&o, 1);
 	rig_echo(c, 1, 1);
@@ -545,7 +547,7 @@ START_TEST(modify_needs_4_1)
 	rig_root();
 	root.max_version = VMBUS_V4_0;
 	evil_add(&root, 5, 0, 5);
-	rig_connect(0);
+	rig_connect();
 	o = rig_offer(0);
 	c = rig_open(&o, 1);
 	ck_assert_int_eq(vmbus_client_modify(bus, c, 2), -EOPNOTSUPP);
@@ -568,7 +570,7 @@ START_TEST(rescind_of_a_closed_channel_releases_it_at_once)
 
 	rig_root();
 	evil_add(&root, 5, 0, 5);
-	rig_connect(0);
+	rig_connect();
 	o = rig_offer(0);
 	rescind(5);
 	rig_until(rig_stats().offers == 0);
@@ -586,7 +588,7 @@ START_TEST(rescind_of_an_open_channel_wakes_its_thread)
 
 	rig_root();
 	evil_add(&root, 5, 0, 5);
-	rig_connect(0);
+	rig_connect();
 	o = rig_offer(0);
 	c = rig_open(&o, 0);
 	rescind(5);
@@ -635,7 +637,7 @@ START_TEST(rescind_wakes_the_thread_of_another_vp)
 
 	rig_root();
 	evil_add(&root, 5, 0, 5);
-	rig_connect(0);
+	rig_connect();
 	o = rig_offer(0);
 	s.chan = rig_open(&o, 2);
 	ck_assert_int_eq(pthread_create(&thread, NULL, sleep_until_rescinded, &s), 0);
@@ -674,7 +676,7 @@ START_TEST(rescind_wakes_the_thread_of_vp_0_whoever_pumps)
 	rig_root();
 	evil_add(&root, 5, 0, 5);
 	evil_add(&root, 6, 0, 6);
-	rig_connect(60000);
+	rig_connect();
 	o = rig_offer(0);
 	s.chan = rig_open(&o, 0);
 	evil_lock(&root);
@@ -724,7 +726,7 @@ START_TEST(busy_root_is_asked_again)
 	evil_add(&root, 5, 0, 5);
 	busy_left = 5;
 	root.on_message = busy_for_a_while;
-	rig_connect(0);
+	rig_connect();
 	ck_assert_uint_eq(vmbus_client_version(bus), VMBUS_V5_3);
 	o = rig_offer(0);
 	c = rig_open(&o, 0);
@@ -757,7 +759,7 @@ START_TEST(data_thread_and_control_calls_share_vp_0)
 	rig_root();
 	evil_add(&root, 5, 0, 5);
 	evil_add(&root, 6, 0, 6);
-	rig_connect(0);
+	rig_connect();
 	o[0] = rig_offer(0);
 	o[1] = rig_offer(1);
 	c = rig_open(&o[0], 0);
@@ -780,7 +782,7 @@ START_TEST(wait_ends_in_time)
 	uint64_t start;
 
 	rig_root();
-	rig_connect(0);
+	rig_connect();
 	for (uint32_t vp = 0; vp < 3; vp++) {
 		while (vmbus_client_wait(bus, vp, 0) == 1)
 			; /* interrupts of the messages before */
@@ -814,7 +816,7 @@ START_TEST(every_wait_ends)
 	rig_root();
 	evil_add(&root, 5, 0, 5);
 	root.on_message = swallow_open;
-	rig_connect(60000);
+	rig_connect();
 	o = rig_offer(0);
 	for (int i = 0; i < 3; i++)
 		ck_assert_int_eq(
@@ -849,7 +851,7 @@ START_TEST(channel_of_a_dead_root_can_be_closed)
 
 	rig_root();
 	evil_add(&root, 5, 0, 5);
-	rig_connect(0);
+	rig_connect();
 	before = rig_free_pages();
 	o = rig_offer(0);
 	c = rig_open(&o, 1);
