@@ -115,7 +115,8 @@ static void on_hello(struct conn *c, const uint8_t *buf, size_t len)
 	if (r->nr_guests >= r->cfg.max_partitions) {
 		log_ratelimited(LOG_WARN, "a child was refused: %u partitions are the limit",
 				r->cfg.max_partitions);
-		close(fd);
+		hv_proc_refuse(fd, -EUSERS,
+			       "the root serves as many partitions as it may (--max-partitions)");
 		return;
 	}
 	err = guest_accept(r, fd, buf, len);
