@@ -59,11 +59,25 @@ static void arm_watchdog(struct bus_chan *c)
 		loop_timer_arm(c->loop, &c->watch, WATCH_NS - loop_now(c->loop) % WATCH_NS);
 }
 
+/*
+ * Packets are waiting. A provider that takes none of them has its reason (no room for
+ * answers, no free request) and kicks when it is over: nothing to stay awake for.
+ */
+static bool takes_some(struct bus_chan *c)
+{
+	struct vmbus_device *d = c->dev;
+
+	if (!d->ops->drain(d->ctx, c->sub))
+		return false;
+	loop_hook_queue(c->loop, &c->hook);
+	return true;
+}
+
 /* From now on the guest rings. False: there is something after all. */
 static bool go_idle(struct bus_chan *c)
 {
 	vmbus_chan_flush(c->chan);
-	if (vmbus_chan_unmask(c->chan)) {
+	if (vmbus_chan_unmask(c->chan) && takes_some(c)) {
 		vmbus_chan_mask(c->chan);
 		return false;
 	}

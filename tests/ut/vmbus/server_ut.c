@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: MIT */
+/* The bus end to end: a guest, real rings in guest memory, a device that echoes. */
+#include "tests/ut/vmbus/server_rig.h"
+
+/* ---- life of a channel ----------------------------------------------------------------- */
+
+START_TEST(open_echo_close)
+{
+	struct guest g;
+
+	rig_up();
+	connect_guest();
+	guest_open(&g, 1, 0);
+	ck_assert_uint_eq(rig.toy.c[0].opens, 1);
+	for (uint32_t i = 0; i < VMBUS_USER_DATA; i++)
+		ck_assert_uint_eq(rig.toy.c[0].user[i], 0x3c);
+	for (uint64_t i = 0; i < 1000; i++)
+		guest_echo(&g, i);
+	ck_assert_uint_eq(rig.toy.c[0].echoed, 1000);
+	guest_close(&g);
+	ck_assert_uint_eq(rig.toy.c[0].closes, 1);
+	ck_assert_int_eq(fake_guest_signal(rig.f, HV_CONN_CHANNEL_BASE + 1),
+			 HV_STATUS_INVALID_CONNECTION_ID);
+	rig_down();
+}
+END_TEST
+
+START_TEST(many_packets_in_a_batch)
+{
+	struct guest g;
+	uint64_t id;
+
+	rig_up();
+	connect_guest();
+	guest_open(&g, 1, 0);
+	for (uint64_t i = 0; i < 200; i++)
+		guest_send(&g, i);
+	for (uint64_t i = 0; i < 200; i++) {
+		UNTIL(guest_take(&g, &id));
+		ck_assert_uint_eq(id, i);
+	}
+	guest_close(&g);
+	rig_down();
+}
+END_TEST
+
+/* An idle channel is not polled; its bell brings it back. */
+START_TEST(idle_channel_costs_nothing)
+{
+	struct guest g;
+	uint32_t drains;
+
+	rig_up();
+	connect_guest();
+	guest_open(&g, 1, 0);
+	for (uint64_t round = 0; round < 3; round++) {
+		guest_echo(&g, round);
+		for (int i = 0; i < 4; i++) /* with time to sleep, so the loop arms its pollers */
+			turn();
+		drains = rig.toy.c[0].drains;
+		settle();
+		ck_assert_uint_le(rig.toy.c[0].drains - drains,
+				  1); /* the watchdog, if it is time */
+	}
+	guest_close(&g);
+	rig_down();
+}
+END_TEST
+
+START_TEST(reopen_many_times)
+{
+	struct guest g;
+	uint32_t fds = 0;
+
+	rig_up();
+	connect_guest();
+	guest_alloc(&g, 1, 16);
+	for (uint32_t i = 0; i < TIMES(2000); i++) {
+		ck_assert_uint_eq(guest_gpadl(&g), VMBUS_STATUS_SUCCESS);
+		ck_assert_uint_eq(guest_ask_open(&g), VMBUS_STATUS_SUCCESS);
+		if (i % 100 == 0) {
+			guest_attach(&g);
+			guest_echo(&g, i);
+		}
+		guest_close(&g);
+		if (i == 10)
+			fds = count_fds();
+	}
+	ck_assert_uint_eq(count_fds(), fds);
+	rig_down();
+}
+END_TEST
+
+START_TEST(device_refuses)
+{
+	struct guest g;
+
+	rig_up();
+	connect_guest();
+	guest_alloc(&g, 1, 16);
+	ck_assert_uint_eq(guest_gpadl(&g), VMBUS_STATUS_SUCCESS);
+	rig.toy.open_err = -ENOMEM;
+	ck_assert_uint_eq(guest_ask_open(&g), VMBUS_STATUS_FAILED);
+	ck_assert_int_eq(fake_guest_signal(rig.f, HV_CONN_CHANNEL_BASE + 1),
+			 HV_STATUS_INVALID_CONNECTION_ID);
+	rig.toy.open_err = 0;
+	ck_assert_uint_eq(guest_ask_open(&g), VMBUS_STATUS_SUCCESS);
+	guest_attach(&g);
+	guest_echo(&g, 1);
+	guest_close(&g);
+	rig_down();
+}
+END_TEST
+
+/* ---- teardown with work in flight ------------------------------------------------------------ */
+
+static void open_with_three_in_flight(struct guest *g)
+{
+	rig_up();
+	connect_guest();
+	guest_open(g, 1, 0);
+	rig.toy.hold = rig.toy.own_close = true;
+	for (uint64_t i = 0; i < 3; i++)
+		guest_send(g, i);
+	UNTIL(rig.toy.c[0].nr_held == 3);
+}
+
+START_TEST(v22_close_in_flight)
+{
+	struct guest g;
+
+	open_with_three_in_flight(&g);
+	guest_detach(&g);
+	say_relid(VMBUS_MSG_CLOSECHANNEL, 1);
+	say_teardown(&g);
+	UNTIL(rig.toy.c[0].closes == 1);
+	expect_nothing(); /* no TORNDOWN yet */
+	toy_end(&rig.toy, 0);
+	expect(VMBUS_MSG_GPADL_TORNDOWN);
+	rig_down();
+}
+END_TEST
+
+START_TEST(guest_dies_in_flight)
+{
+	struct guest g;
+
+	open_with_three_in_flight(&g);
+	guest_detach(&g);
+	vmbus_server_shutdown(rig.bus, on_shut, &rig);
+	UNTIL(rig.toy.c[0].closes == 1);
+	settle();
+	ck_assert(!rig.shut);
+	ck_assert_int_eq(post(&(union vmbus_msg){ 0 }, 8), HV_STATUS_INVALID_CONNECTION_ID);
+	toy_end(&rig.toy, 0);
+	UNTIL(rig.shut);
+	vmbus_device_revoke(rig.toy.dev, toy_gone);
+	ck_assert_uint_eq(rig.toy.gone, 1);
+	vmbus_server_destroy(rig.bus);
+	fake_partition_destroy(rig.f);
+	loop_destroy(rig.loop);
+	ck_assert_uint_eq(count_fds(), rig.fds);
+}
+END_TEST
+
+START_TEST(v06_contact_in_flight)
+{
+	struct guest g;
+
+	open_with_three_in_flight(&g);
+	guest_detach(&g);
+	contact(VMBUS_V4_1);
+	UNTIL(rig.toy.c[0].closes == 1);
+	expect_nothing();
+	contact(VMBUS_V5_3); /* the latest wins */
+	toy_end(&rig.toy, 0);
+	ck_assert_uint_eq(expect(VMBUS_MSG_VERSION_RESPONSE).version.version_or_connection, 1);
+	rig.toy.hold = rig.toy.own_close = false;
+	say(VMBUS_MSG_REQUESTOFFERS);
+	ck_assert_uint_eq(expect(VMBUS_MSG_OFFERCHANNEL).offer.relid, 1);
+	expect(VMBUS_MSG_ALLOFFERS_DELIVERED);
+	guest_open(&g, 1, 2); /* U9 */
+	guest_echo(&g, 5);
+	guest_close(&g);
+	rig_down();
+}
+END_TEST
+
+START_TEST(unload_in_flight)
+{
+	struct guest g;
+
+	open_with_three_in_flight(&g);
+	guest_detach(&g);
+	say(VMBUS_MSG_UNLOAD);
+	UNTIL(rig.toy.c[0].closes == 1);
+	expect_nothing();
+	toy_end(&rig.toy, 0);
+	expect(VMBUS_MSG_UNLOAD_RESPONSE);
+	rig.toy.own_close = false;
+	rig_down();
+}
+END_TEST
+
+START_TEST(v41_removal_in_flight)
+{
+	struct guest g;
+	struct toy second = { 0 };
+
+	open_with_three_in_flight(&g);
+	vmbus_device_revoke(rig.toy.dev, toy_gone);
+	ck_assert_uint_eq(expect(VMBUS_MSG_RESCIND_CHANNELOFFER).relid.relid, 1);
+	UNTIL(rig.toy.c[0].closes == 1);
+	settle();
+	ck_assert_uint_eq(rig.toy.gone, 0);
+	toy_end(&rig.toy, 0);
+	UNTIL(rig.toy.gone == 1); /* without a word from the guest */
+	ck_assert_int_eq(toy_offer_as(&second, 0, "again"), 0);
+	expect_nothing();
+	guest_detach(&g);
+	say_relid(VMBUS_MSG_CLOSECHANNEL, 1);
+	say_relid(VMBUS_MSG_RELID_RELEASED, 1);
+	ck_assert_uint_eq(expect(VMBUS_MSG_OFFERCHANNEL).offer.relid, 1);
+	guest_open(&g, 1, 0);
+	guest_echo(&g, 1);
+	guest_detach(&g);
+	vmbus_device_revoke(second.dev, toy_gone);
+	UNTIL(second.gone == 1);
+	rig_down();
+}
+END_TEST
+
+/* ---- sub-channels -----------------------------------------------------------------------------
+ */
+
+START_TEST(sub_channels)
+{
+	struct guest g[4];
+
+	rig_up();
+	connect_guest();
+	guest_open(&g[0], 1, 0);
+	ck_assert_int_eq(vmbus_device_offer_subchannels(rig.toy.dev, VMBUS_MAX_SUBCHANNELS + 1),
+			 -EINVAL);
+	ck_assert_int_eq(vmbus_device_offer_subchannels(rig.toy.dev, 2), 0);
+	ck_assert_int_eq(vmbus_device_offer_subchannels(rig.toy.dev, 3), 0);
+	for (uint16_t i = 1; i < 4; i++) {
+		union vmbus_msg m = expect(VMBUS_MSG_OFFERCHANNEL);
+
+		ck_assert_uint_eq(m.offer.sub_index, i);
+		ck_assert_uint_eq(m.offer.relid, i + 1u);
+	}
+	for (uint32_t i = 1; i < 4; i++)
+		guest_open(&g[i], i + 1, i);
+	for (uint64_t i = 0; i < 400; i++)
+		guest_echo(&g[i % 4], i);
+	ck_assert_int_eq(vmbus_device_offer_subchannels(rig.toy.dev, 3), 0);
+	expect_nothing(); /* V40: those that exist stay */
+	for (uint32_t vp = 0; vp < 4; vp++)
+		ck_assert(fake_guest_take_event(rig.f, vp, vp + 1));
+	/* The primary closes: its sub-channels go, open as they are. */
+	for (uint32_t i = 0; i < 4; i++)
+		guest_detach(&g[i]);
+	say_relid(VMBUS_MSG_CLOSECHANNEL, 1);
+	for (uint32_t i = 1; i < 4; i++)
+		ck_assert_uint_eq(expect(VMBUS_MSG_RESCIND_CHANNELOFFER).relid.relid, i + 1);
+	for (uint32_t i = 1; i < 4; i++)
+		say_relid(VMBUS_MSG_RELID_RELEASED, i + 1);
+	for (uint32_t i = 0; i < 4; i++)
+		UNTIL(rig.toy.c[i].closes == 1);
+	say_teardown(&g[0]);
+	expect(VMBUS_MSG_GPADL_TORNDOWN);
+	/* And once more. */
+	guest_open(&g[0], 1, 0);
+	ck_assert_int_eq(vmbus_device_offer_subchannels(rig.toy.dev, 1), 0);
+	ck_assert_uint_eq(expect(VMBUS_MSG_OFFERCHANNEL).offer.sub_index, 1);
+	guest_open(&g[1], 2, 3);
+	guest_echo(&g[1], 9);
+	guest_detach(&g[0]);
+	guest_detach(&g[1]);
+	rig_down();
+}
+END_TEST
+
+START_TEST(sub_channels_without_a_primary)
+{
+	rig_up();
+	connect_guest();
+	ck_assert_int_eq(vmbus_device_offer_subchannels(rig.toy.dev, 3), 0);
+	expect_nothing();
+	rig_down();
+}
+END_TEST
+
+/* ---- interrupts
+ * ---------------------------------------------------------------------------------- */
+
+START_TEST(v37_interrupts_move)
+{
+	struct guest g;
+	union vmbus_msg m;
+	uint32_t len;
+
+	rig_up();
+	connect_guest();
+	guest_open(&g, 1, 0);
+	guest_echo(&g, 1);
+	ck_assert(fake_guest_take_event(rig.f, 0, 1));
+	len = vmbus_msg_init(&m, VMBUS_MSG_MODIFYCHANNEL);
+	m.modify.relid = 1;
+	m.modify.target_vp = 3;
+	post(&m, len);
+	m = expect(VMBUS_MSG_MODIFYCHANNEL_RESPONSE);
+	ck_assert_uint_eq(m.modify_response.status, VMBUS_STATUS_SUCCESS);
+	for (uint64_t i = 0; i < 100; i++)
+		guest_echo(&g, i);
+	ck_assert(!fake_guest_take_event(rig.f, 0, 1));
+	ck_assert(fake_guest_take_event(rig.f, 3, 1));
+	guest_close(&g);
+	rig_down();
+}
+END_TEST
+
+START_TEST(no_interrupts_wanted)
+{
+	struct guest g;
+
+	rig_up();
+	connect_guest();
+	guest_open(&g, 1, VMBUS_NO_VP);
+	for (uint64_t i = 0; i < 10; i++)
+		guest_echo(&g, i); /* the guest polls */
+	for (uint32_t vp = 0; vp < VPS; vp++)
+		ck_assert_uint_eq(fake_guest_take_events(rig.f, vp, NULL, NULL), 0);
+	guest_close(&g);
+	rig_down();
+}
+END_TEST
+
+/* Completions that become ready outside of drain(). */
+START_TEST(kick)
+{
+	static const uint64_t payload[2] = { 0, ~0ull };
+	struct guest g;
+	uint64_t id;
+
+	rig_up();
+	connect_guest();
+	guest_open(&g, 1, 0);
+	rig.toy.hold = true;
+	guest_send(&g, 0);
+	UNTIL(rig.toy.c[0].nr_held == 1);
+	for (int i = 0; i < 4; i++)
+		turn(); /* idle by now */
+	toy_answer(&rig.toy.c[0], 0, payload, sizeof(payload));
+	ck_assert(!guest_take(&g, &id));
+	vmbus_device_kick(rig.toy.dev, 0);
+	UNTIL(guest_take(&g, &id));
+	guest_close(&g);
+	vmbus_device_kick(rig.toy.dev, 0); /* no-op outside of open .. closed */
+	rig_down();
+}
+END_TEST
+
+/* A provider that takes nothing, for want of room, lets the loop sleep. */
+START_TEST(packets_that_nobody_takes)
+{
+	struct loop_stats before, after;
+	struct guest g;
+	uint64_t id;
+
+	rig_up();
+	connect_guest();
+	guest_open(&g, 1, 0);
+	rig.toy.stuck = true;
+	guest_send(&g, 7);
+	for (int i = 0; i < 4; i++)
+		turn();
+	loop_stats(rig.loop, &before);
+	for (int i = 0; i < 20; i++)
+		turn();
+	loop_stats(rig.loop, &after);
+	ck_assert_uint_ge(after.sleeps - before.sleeps, 15);
+	rig.toy.stuck = false;
+	vmbus_device_kick(rig.toy.dev, 0);
+	UNTIL(guest_take(&g, &id));
+	guest_close(&g);
+	rig_down();
+}
+END_TEST
+
+VMBUS_MAIN("vmbus/server", open_echo_close, many_packets_in_a_batch, idle_channel_costs_nothing,
+	   reopen_many_times, device_refuses, v22_close_in_flight, guest_dies_in_flight,
+	   v06_contact_in_flight, unload_in_flight, v41_removal_in_flight, sub_channels,
+	   sub_channels_without_a_primary, v37_interrupts_move, no_interrupts_wanted, kick,
+	   packets_that_nobody_takes)
