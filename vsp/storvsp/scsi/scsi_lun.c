@@ -186,10 +186,14 @@ uint32_t scsi_thread_number(void)
 
 void scsi_lun_note_latency(struct scsi_lun *l, uint64_t ns)
 {
+	uint64_t max = load_relaxed(&l->latency_max);
+
+	/* Relaxed: figures for people. */
 	__atomic_fetch_add(&l->latency_sum, ns, __ATOMIC_RELAXED);
 	__atomic_fetch_add(&l->latency_count, 1, __ATOMIC_RELAXED);
-	if (ns > load_relaxed(&l->latency_max))
-		store_relaxed(&l->latency_max, ns);
+	while (ns > max && !__atomic_compare_exchange_n(&l->latency_max, &max, ns, true,
+							__ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		;
 }
 
 void scsi_lun_stats(const struct scsi_lun *l, struct scsi_lun_stats *out)
