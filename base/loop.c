@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -264,6 +265,8 @@ void loop_destroy(struct loop *l)
 	loop_run_posted(l);
 	slot_end(l, &l->wake.slot);
 	l->engine->fini(l);
+	while (load_acquire(&l->posters)) /* D2: who stopped us may still be in loop_post() */
+		sched_yield();
 	/* What the last completions queued; operations are refused by now. */
 	loop_run_posted(l);
 	loop_flush_hooks(l);

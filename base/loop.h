@@ -67,7 +67,7 @@ int loop_run(struct loop *l);
  */
 int loop_turn(struct loop *l, uint64_t timeout_ns);
 
-/* Any thread: loop_run() returns soon. Sticky until then. */
+/* Any thread: loop_run() returns soon. Sticky until then. As loop_post() otherwise. */
 void loop_stop(struct loop *l);
 
 const char *loop_engine_name(const struct loop *l); /* "io_uring" or "epoll" */
@@ -85,7 +85,10 @@ struct loop_call {
 	struct loop_call *next; /* the loop's */
 };
 
-/* Any thread. Calls of one thread run in the order they were posted. */
+/*
+ * Any thread. Calls of one thread run in the order they were posted. The call itself may
+ * end the loop's life: loop_destroy() waits until the poster is out of here.
+ */
 void loop_post(struct loop *l, struct loop_call *call);
 
 /* ---- file descriptors -------------------------------------------------- */

@@ -126,6 +126,7 @@ struct loop {
 	struct loop_call *posted __attribute__((aligned(CACHE_LINE))); /* newest first */
 	uint32_t asleep;					       /* wake.fd must be rung */
 	uint32_t stop_asked;
+	uint32_t posters; /* threads inside loop_post() */
 	struct loop_call stop_call;
 };
 

@@ -9,11 +9,23 @@
 
 /* ---- posted calls: a stack that the loop takes whole ------------------- */
 
+/* Fails only when the counter is full, and then the loop is awake. */
+static void ring_wake(const struct loop *l)
+{
+	const uint64_t one = 1;
+	int saved_errno = errno;
+
+	while (write(l->wake.fd, &one, sizeof(one)) < 0 && errno == EINTR)
+		;
+	errno = saved_errno;
+}
+
 void loop_post(struct loop *l, struct loop_call *call)
 {
 	struct loop_call *head = load_relaxed(&l->posted);
-	const uint64_t one = 1;
 
+	/* Before the call is visible: from then on the loop may stop and be destroyed. */
+	__atomic_fetch_add(&l->posters, 1, __ATOMIC_RELAXED);
 	/*
 	 * S1 pairs with S2 in may_sleep() (loop_turn.c): each side writes its own word
 	 * (posted here, asleep there), then reads the other's, in one total order. So
@@ -26,14 +38,10 @@ void loop_post(struct loop *l, struct loop_call *call)
 					      __ATOMIC_RELAXED));
 	/* Whoever turns the flag off rings; the others would ring for nothing. */
 	if (__atomic_load_n(&l->asleep, __ATOMIC_SEQ_CST) &&
-	    __atomic_exchange_n(&l->asleep, 0, __ATOMIC_RELAXED)) {
-		int saved_errno = errno;
-
-		/* Fails only when the counter is full, and then the loop is awake. */
-		while (write(l->wake.fd, &one, sizeof(one)) < 0 && errno == EINTR)
-			;
-		errno = saved_errno;
-	}
+	    __atomic_exchange_n(&l->asleep, 0, __ATOMIC_RELAXED))
+		ring_wake(l);
+	/* D1 pairs with D2 in loop_destroy(): our last look at the loop. */
+	__atomic_fetch_sub(&l->posters, 1, __ATOMIC_RELEASE);
 }
 
 bool loop_run_posted(struct loop *l)

@@ -53,6 +53,17 @@ count() {
 	read -r good _ wrong _ <<<"$closing"
 }
 
+# What the program said: the first report is worth as much as the last lines.
+excerpt() {
+	if [ "$(wc -l <"$log")" -le 160 ]; then
+		cat "$log"
+	else
+		head -n 80 "$log"
+		echo "[...]"
+		tail -n 80 "$log"
+	fi | sed 's/^/    | /'
+}
+
 # run NAME COMMAND...: one program, one line
 run() {
 	local name=$1 status=0 start good=0 wrong=0 result=ok
@@ -80,7 +91,7 @@ run() {
 		tail -n 1 "$log" | sed 's/^/            /'
 	elif [ $result = FAILED ]; then
 		bad+=("$name: $*")
-		tail -n 80 "$log" | sed 's/^/    | /'
+		excerpt
 		[ $status != 124 ] || echo "    | not done after $limit s"
 	fi
 }

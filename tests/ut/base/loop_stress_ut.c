@@ -359,6 +359,40 @@ START_TEST(loops_of_both_engines_wake_each_other)
 }
 END_TEST
 
+/* ---- the usual end: told to stop, the thread destroys its loop at once ----------------- */
+
+struct mortal {
+	int engine;
+	struct loop *l; /* published by its thread */
+};
+
+static void *live_and_die(void *arg)
+{
+	struct mortal *m = arg;
+	struct loop *l = rig_loop(m->engine, 0);
+
+	store_release(&m->l, l);
+	ck_assert_int_eq(loop_run(l), 0);
+	loop_destroy(l); /* while loop_stop() may not have returned yet */
+	return NULL;
+}
+
+START_TEST(stopped_loop_may_go_at_once)
+{
+	for (int i = 0; i < ROUNDS / 40; i++) {
+		struct mortal m = { .engine = i % NR_ENGINES };
+		pthread_t t;
+
+		ck_assert_int_eq(pthread_create(&t, NULL, live_and_die, &m), 0);
+		while (!load_acquire(&m.l))
+			cpu_relax();
+		vary((uint32_t)i);
+		loop_stop(m.l);
+		pthread_join(t, NULL);
+	}
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("base/loop: stress");
@@ -370,6 +404,7 @@ int main(void)
 	tcase_add_loop_test(tc, masked_doorbell_loses_nothing, 0, NR_CASES);
 	tcase_add_loop_test(tc, bells_can_be_freed_while_they_ring, 0, NR_CASES);
 	tcase_add_test(tc, loops_of_both_engines_wake_each_other);
+	tcase_add_test(tc, stopped_loop_may_go_at_once);
 	suite_add_tcase(s, tc);
 	return rig_main(s);
 }
