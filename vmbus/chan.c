@@ -148,7 +148,8 @@ static void give_back(struct vmbus_chan *c)
  */
 ALWAYS_INLINE void hold_back(struct vmbus_chan *c)
 {
-	if (c->in.next == c->in.published)
+	/* Given back without a fence is not done with: the writer's wish may have come late. */
+	if (c->in.next == c->in.published && !c->in.unchecked)
 		return;
 	if (!c->in.masked || ++c->lazy >= LAZY_TURNS || load_relaxed(&c->in.ctrl->pending_send_sz))
 		give_back(c);
