@@ -45,7 +45,7 @@ struct toy {
 
 static inline void toy_answer(struct toy_chan *t, uint64_t id, const void *payload, uint32_t len)
 {
-	ck_assert_int_eq(vmbus_chan_send_completion(t->chan, id, payload, len), 0);
+	REQUIRE(vmbus_chan_send_completion(t->chan, id, payload, len) == 0);
 	t->echoed++;
 }
 
@@ -56,7 +56,7 @@ static inline int toy_open(void *dev, uint16_t sub, struct vmbus_chan *chan, con
 
 	if (toy->open_err)
 		return toy->open_err;
-	ck_assert(!t->chan);
+	REQUIRE(!t->chan);
 	t->chan = chan;
 	t->closing = false;
 	t->opens++;
@@ -71,8 +71,7 @@ static inline bool toy_drain(void *dev, uint16_t sub)
 	struct vmpkt p;
 	int n = 0;
 
-	if (!t->chan || t->closing || vmbus_chan_faulted(t->chan))
-		abort(); /* never called then */
+	REQUIRE(t->chan && !t->closing && !vmbus_chan_faulted(t->chan)); /* never called then */
 	t->drains++;
 	while (!toy->stuck && n < 32 && vmbus_chan_recv(t->chan, &p) > 0) {
 		if (toy->hold)
@@ -90,7 +89,7 @@ static inline void toy_end(struct toy *toy, uint16_t sub)
 {
 	struct toy_chan *t = &toy->c[sub];
 
-	ck_assert(t->chan && t->closing);
+	REQUIRE(t->chan && t->closing);
 	t->chan = NULL;
 	t->nr_held = 0;
 	vmbus_device_closed(toy->dev, sub);
@@ -101,7 +100,7 @@ static inline void toy_close(void *dev, uint16_t sub)
 	struct toy *toy = dev;
 	struct toy_chan *t = &toy->c[sub];
 
-	ck_assert(t->chan && !t->closing);
+	REQUIRE(t->chan && !t->closing);
 	t->closing = true;
 	store_release(&t->closes, t->closes + 1); /* server_threads_ut.c looks from elsewhere */
 	if (!toy->own_close)
@@ -311,8 +310,8 @@ static inline void ring_host(void *ctx)
 		fake_guest_signal(rig.f, HV_CONN_CHANNEL_BASE + g->relid);
 }
 
-/* Pages [0, pages) of @g->pfn as GPADL @g->gpadl; returns the status of the answer. */
-static inline uint32_t guest_gpadl(struct guest *g)
+/* Pages [0, pages) of @g->pfn as GPADL @g->gpadl. */
+static inline enum hv_status post_gpadl(const struct guest *g)
 {
 	union vmbus_msg m;
 	uint32_t len = vmbus_msg_init(&m, VMBUS_MSG_GPADL_HEADER), n = 0;
@@ -323,16 +322,16 @@ static inline uint32_t guest_gpadl(struct guest *g)
 	m.gpadl_header.range_buflen = (uint16_t)(8 + 8 * g->pages);
 	m.gpadl_header.rangecount = 1;
 	memcpy(m.bytes + len, &range, sizeof(range));
-	for (len += sizeof(range); n < g->pages && len + 8 <= VMBUS_MSG_MAX; n++, len += 8)
+	for (len += sizeof(range); n < g->pages; n++, len += 8)
 		memcpy(m.bytes + len, &g->pfn[n], 8);
-	ck_assert_int_eq(post(&m, len), HV_STATUS_SUCCESS);
-	while (n < g->pages) {
-		len = vmbus_msg_init(&m, VMBUS_MSG_GPADL_BODY);
-		m.gpadl_body.gpadl = g->gpadl;
-		for (; n < g->pages && len + 8 <= VMBUS_MSG_MAX; n++, len += 8)
-			memcpy(m.bytes + len, &g->pfn[n], 8);
-		ck_assert_int_eq(post(&m, len), HV_STATUS_SUCCESS);
-	}
+	return post(&m, len);
+}
+
+/* .. and the status of the answer. */
+static inline uint32_t guest_gpadl(struct guest *g)
+{
+	ck_assert_uint_le(g->pages, VMBUS_GPADL_HEADER_PFNS);
+	ck_assert_int_eq(post_gpadl(g), HV_STATUS_SUCCESS);
 	return expect(VMBUS_MSG_GPADL_CREATED).gpadl_created.status;
 }
 
@@ -348,7 +347,7 @@ static inline void guest_alloc(struct guest *g, uint32_t relid, uint32_t pages)
 		g->pfn[i] = (gpa >> HV_PAGE_SHIFT) + i;
 }
 
-static inline void say_open(const struct guest *g)
+static inline enum hv_status post_open(const struct guest *g)
 {
 	union vmbus_msg m;
 	uint32_t len = vmbus_msg_init(&m, VMBUS_MSG_OPENCHANNEL);
@@ -358,7 +357,12 @@ static inline void say_open(const struct guest *g)
 	m.open.target_vp = g->vp;
 	m.open.downstream_page = g->pages / 2;
 	memset(m.open.user, 0x3c, sizeof(m.open.user));
-	ck_assert_int_eq(post(&m, len), HV_STATUS_SUCCESS);
+	return post(&m, len);
+}
+
+static inline void say_open(const struct guest *g)
+{
+	ck_assert_int_eq(post_open(g), HV_STATUS_SUCCESS);
 }
 
 /* Zeroes the control pages, as a guest does, and asks; the status of the answer. */
