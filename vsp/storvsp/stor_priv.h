@@ -29,6 +29,7 @@ enum stor_state {
 };
 
 #define STOR_BATCH	   32u /* packets per drain: one busy guest must not starve the others */
+#define STOR_PUBLISH	   8u  /* packets between two publications inside a batch */
 #define STOR_REPLY_SPACE   88u /* ring bytes of the longest completion: 16 + 64 + 8 */
 #define STOR_SAMPLE	   64u /* one request in this many is timed */
 #define STOR_IOV_INLINE	   4

@@ -385,7 +385,10 @@ static uint32_t drain_batch(struct stor_chan *c, bool ready, uint32_t limit)
 	bool hold;
 
 	while (n < limit && vmbus_chan_recv(c->chan, &pkt) > 0) {
-		n++;
+		/* Completions that engines without a disk gave at once: let the guest start on
+		 * them. */
+		if (++n % STOR_PUBLISH == 0)
+			vmbus_chan_flush(c->chan);
 		if (likely(ready && is_srb(&pkt, VSTOR_PACKET))) {
 			execute(c, &pkt);
 			continue;
