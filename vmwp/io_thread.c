@@ -29,6 +29,8 @@ static void *io_main(void *arg)
 	if (err)
 		return NULL;
 	loop_run(loop);
+	pthread_mutex_lock(&t->lock); /* loop_stop() may still be inside the loop */
+	pthread_mutex_unlock(&t->lock);
 	loop_destroy(loop);
 	return NULL;
 }
@@ -71,7 +73,9 @@ void io_threads_stop(struct root *r)
 	while (r->nr_io) {
 		struct io_thread *t = &r->io[--r->nr_io];
 
+		pthread_mutex_lock(&t->lock);
 		loop_stop(t->loop);
+		pthread_mutex_unlock(&t->lock);
 		pthread_join(t->thread, NULL);
 	}
 }
