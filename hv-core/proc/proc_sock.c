@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Packets with descriptors on the socket between a child and its root.
+ */
 #include "hv-core/proc/proc_sock.h"
 
 #include <errno.h>

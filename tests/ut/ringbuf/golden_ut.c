@@ -3,7 +3,7 @@
  * Bytes and decisions fixed by the specification: the packets R1 to R8, the free-space
  * table, the two signal tables (spec: ring, sections 3, 9, worked examples).
  */
-#include "ring_rig.h"
+#include "tests/ut/ringbuf/ring_rig.h"
 
 #define BIG 0x4000u
 

@@ -3,7 +3,7 @@
  * Packets a peer has no business sending: cases P01 to P09 of the hostile-peer list, and
  * what the encoders refuse to send.
  */
-#include "ring_rig.h"
+#include "tests/ut/ringbuf/ring_rig.h"
 
 /*
  * A packet as it lies in a private copy, exactly as long as its descriptor says, on the

@@ -3,7 +3,7 @@
  * A peer that breaks the ring: cases R01 to R28 of the hostile-peer list, each once per
  * role where the two differ or could. R24 and R27 also run at full speed in stress_ut.c.
  */
-#include "ring_rig.h"
+#include "tests/ut/ringbuf/ring_rig.h"
 
 /* One published packet, then the writer's index as the case wants it. */
 static void bad_write_index(int role, uint32_t size, uint32_t first, uint32_t then)
@@ -517,6 +517,60 @@ START_TEST(test_R28_mask_set_in_our_direction)
 }
 END_TEST
 
+/* A first word is trusted when it equals the last good one: not before there is one. */
+START_TEST(first_words_are_judged_unless_just_seen)
+{
+	struct vmpkt_desc d;
+	struct rig r;
+
+	for (uint16_t len8 = 0; len8 < 2; len8++) { /* all zero; and the smallest of lies */
+		rig_init(&r, SMALL, 0, roles[_i].accept);
+		rig_desc(&r, 0, 0, 0, len8, 0, 0);
+		rig_write_index(&r, 0x800);
+		rig_reader_faults(&r, VMRING_BAD_LENGTH);
+		rig_fini(&r);
+	}
+
+	/* The same good word again, but not all of the packet is there. */
+	rig_init(&r, SMALL, 0, roles[_i].accept);
+	rig_send(&r, 1, "0123456789abcdef", 16);
+	rig_take(&r, 1);
+	rig_desc(&r, 40, VMPKT_INBAND, 2, 4, 0, 2);
+	rig_write_index(&r, 40 + 32);
+	rig_reader_faults(&r, VMRING_BAD_LENGTH);
+	rig_fini(&r);
+
+	/* Seen good, peeked at again, meanwhile turned bad. */
+	rig_init(&r, SMALL, 0, roles[_i].accept);
+	rig_send(&r, 1, "0123456789abcdef", 16);
+	ck_assert_int_eq(rig_peek(&r, &d), 0);
+	rig_desc(&r, 0, VMPKT_INBAND, 2, 0x200, 0, 2);
+	rig_reader_faults(&r, VMRING_BAD_LENGTH);
+	rig_fini(&r);
+}
+END_TEST
+
+/* A dropped packet's first word is no good one either. */
+START_TEST(runs_of_dropped_packets)
+{
+	struct vmpkt_desc d;
+	struct rig r;
+
+	rig_init(&r, SMALL, 0, VMRING_ACCEPT_GUEST);
+	for (uint32_t at = 0; at < 0x60; at += 0x20)
+		rig_desc(&r, at, 0x77, 2, 3, 0, at);
+	rig_desc(&r, 0x60, VMPKT_INBAND, 2, 3, 0, 9);
+	rig_desc(&r, 0x80, 0x77, 2, 3, 0, 1);
+	rig_write_index(&r, 0x60); /* seen in two goes */
+	ck_assert_int_eq(rig_peek(&r, &d), -EAGAIN);
+	rig_write_index(&r, 0xa0);
+	rig_take(&r, 9);
+	ck_assert_int_eq(rig_peek(&r, &d), -EAGAIN);
+	ck_assert_uint_eq(r.in.dropped, 4);
+	rig_fini(&r);
+}
+END_TEST
+
 /* ---- attaching --------------------------------------------------------------------- */
 
 START_TEST(attaching_refuses_bad_sizes_and_indices)
@@ -644,8 +698,10 @@ int main(void)
 	tcase_add_loop_test(tc, test_R26_no_pending_send_support, 0, ROLES);
 	tcase_add_loop_test(tc, test_R27_mask_flipped_by_the_peer, 0, ROLES);
 	tcase_add_loop_test(tc, test_R28_mask_set_in_our_direction, 0, ROLES);
+	tcase_add_loop_test(tc, first_words_are_judged_unless_just_seen, 0, ROLES);
 	suite_add_tcase(s, tc);
 	tc = tcase_create("R cases, one role");
+	tcase_add_test(tc, runs_of_dropped_packets);
 	tcase_add_test(tc, test_R05_read_index_out_of_range);
 	tcase_add_test(tc, test_R06_read_index_ahead_of_write_index);
 	tcase_add_test(tc, test_R06_read_index_in_unpublished_bytes);

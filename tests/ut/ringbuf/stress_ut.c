@@ -14,7 +14,7 @@
 #include <sys/eventfd.h>
 #include <sys/wait.h>
 
-#include "ring_rig.h"
+#include "tests/ut/ringbuf/ring_rig.h"
 
 #define LOST_MS	  5000 /* a doorbell that takes this long is one that was forgotten */
 #define NUDGE_MS  2    /* with a scribbler: the peer's fault, so look again by ourselves */

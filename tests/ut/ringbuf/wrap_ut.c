@@ -3,7 +3,7 @@
  * Wrapping: packets that start at every 8-byte position of a ring, read through the
  * double mapping and by a reader without one (case R18), and batches around the end.
  */
-#include "ring_rig.h"
+#include "tests/ut/ringbuf/ring_rig.h"
 
 /* What the ring holds from @at on, for a reader that has the data mapped only once. */
 static uint64_t word_at(const struct rig *r, uint32_t at)
