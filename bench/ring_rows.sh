@@ -33,9 +33,9 @@ comparisons() {
 		R5|ringtest virtio_ring_0_9|>=3|>=5|M round trips/s|r|ringtest virtio_ring_0_9 2000000|roundtrip
 		R5|ringtest virtio_ring_inorder|>=1.2|>=2|M round trips/s|r|ringtest virtio_ring_inorder 2000000|roundtrip
 		R5|ringtest ring|>=0.3|>=0.5|M round trips/s|r|ringtest ring 5000000|roundtrip
-		R6|unix seqpacket 64 B|>=20|>=50|Mmsg/s|o|sockmsg seqpacket 64 $secs|ring --size 64 --batch 1 --ordinary
-		R6|ZeroMQ inproc 64 B|>=4|>=8|Mmsg/s|o|sockmsg zmq-inproc 64 $secs|ring --size 64 --batch 1 --ordinary
-		R6|ZeroMQ ipc 64 B|>=8|>=20|Mmsg/s|o|sockmsg zmq-ipc 64 $secs|ring --size 64 --batch 1 --ordinary
+		R6|unix seqpacket 64 B|>=20|>=50|Mmsg/s|r|sockmsg seqpacket 64 $secs|ring --size 64 --batch 1
+		R6|ZeroMQ inproc 64 B|>=4|>=8|Mmsg/s|r|sockmsg zmq-inproc 64 $secs|ring --size 64 --batch 1
+		R6|ZeroMQ ipc 64 B|>=8|>=20|Mmsg/s|r|sockmsg zmq-ipc 64 $secs|ring --size 64 --batch 1
 		R7|bare cache line|<=4|<=3|ns one way|r|phys line 400000|ping
 		R8|bare eventfd other core|<=1.10|<=1.03|us one way|o|phys wake eventfd cross 8000|wake --ordinary
 		R8|bare eventfd same core|<=1.10|<=1.03|us one way|o|phys wake eventfd same 40000|wake --ordinary --cpus 0,0
@@ -86,7 +86,7 @@ for ((round = 1; round <= rounds; round++)); do
 	while IFS='|' read -r row peer must goal unit class theirs mine; do
 		[[ $rows == *" $row "* ]] || continue
 		# A disturbed pair is repeated once; both stay in the log, the last one counts.
-		for try in 1 2; do
+		for _ in 1 2; do
 			their_load=0
 			their_value=0
 			# shellcheck disable=SC2086

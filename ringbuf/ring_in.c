@@ -77,6 +77,7 @@ int vmring_in_init(struct vmring_in *r, struct vmring_ctrl *ctrl, void *data, ui
 		.published = read,
 		.peer_write = write,
 		.accept = accept,
+		.step = UINT32_MAX,
 	};
 	r->avail = distance(r, read, write);
 	r->lazy_mark = (int32_t)r->avail - (int32_t)(size / 4);
@@ -110,18 +111,20 @@ NOINLINE int vmring_in_peek_slow(struct vmring_in *r, struct vmpkt_desc *desc)
 		return -EPROTO;
 	/* Bounded: only what is already known to be there is stepped over. */
 	while (r->avail) {
-		uint64_t words[2];
+		const vmring_word *p = (const vmring_word *)(r->data + r->next);
+		uint64_t words[2] = { load_relaxed(p), load_relaxed(p + 1) };
 
-		words[0] = load_relaxed((const vmring_word *)(r->data + r->next));
-		words[1] = load_relaxed((const vmring_word *)(r->data + r->next) + 1);
 		memcpy(desc, words, sizeof(words));
 		why = judge(r, desc);
+		r->head = words[0];
+		r->step = desc->len8 * 8u + VMPKT_TRAILER;
 		if (why == VMRING_OK)
 			return 0;
 		if ((why != VMRING_BAD_TYPE && why != VMRING_BAD_FLAGS) ||
 		    !(r->accept & VMRING_DROP_UNKNOWN))
 			return fault(r, why);
 		vmring_in_pop(r, desc);
+		r->step = UINT32_MAX; /* the next one like it is not to be handed out */
 		r->dropped++;
 	}
 	return -EAGAIN;
