@@ -15,14 +15,13 @@
 #include "vmbus/server_sm_int.h"
 #include "vmbus/version.h"
 
-/* @m: a private copy, at least as long as its structure; @len: what the guest posted. */
-typedef void (*conn_fn)(struct vmbus_sm *sm, const union vmbus_msg *m, uint32_t len);
+typedef void (*conn_fn)(struct vmbus_sm *sm);
 
 void vmsm_drop(struct vmbus_sm *sm, const char *why)
 {
 	sm->dropped++;
 	sm->last_drop = why;
-	sm->last_drop_type = sm->cur_type;
+	sm->last_drop_type = sm->msg ? sm->msg->hdr.type : 0;
 }
 
 /* ---- negotiation -------------------------------------------------------------------- */
@@ -85,7 +84,7 @@ static void begin_disconnect(struct vmbus_sm *sm)
 	/* Backwards: sub-channels before their primary. Each may free itself. */
 	for (ch = TAILQ_LAST(&sm->chans, vmsm_chans); ch; ch = next) {
 		next = TAILQ_PREV(ch, vmsm_chans, link);
-		vmsm_chan_event(sm, ch, EV_CLIENT_GONE, NULL);
+		vmsm_chan_event(sm, ch, EV_CLIENT_GONE);
 	}
 	/* Now, that nothing is owed: a stale OFFER must not follow a new VERSION_RESPONSE. */
 	assert(!sm->owed && !sm->rescindable && !sm->nr_waiting);
@@ -120,114 +119,101 @@ void vmsm_settle(struct vmbus_sm *sm)
 
 /* ---- handlers ------------------------------------------------------------------------------- */
 
-static void contact(struct vmbus_sm *sm, const union vmbus_msg *m, uint32_t len)
+static void contact(struct vmbus_sm *sm)
 {
-	(void)len;
-	negotiate(sm, &m->contact, sm->conn);
+	negotiate(sm, &sm->msg->contact, sm->conn);
 }
 
-static void contact_later(struct vmbus_sm *sm, const union vmbus_msg *m, uint32_t len)
+static void contact_later(struct vmbus_sm *sm)
 {
-	(void)len;
 	sm->next = NEXT_CONTACT;
-	sm->contact = m->contact;
+	sm->contact = sm->msg->contact;
 	sm->contact_conn = sm->conn;
 }
 
-static void contact_again(struct vmbus_sm *sm, const union vmbus_msg *m, uint32_t len)
+static void contact_again(struct vmbus_sm *sm)
 {
-	contact_later(sm, m, len);
+	contact_later(sm);
 	begin_disconnect(sm);
 }
 
-static void unload(struct vmbus_sm *sm, const union vmbus_msg *m, uint32_t len)
+static void unload(struct vmbus_sm *sm)
 {
-	(void)m;
-	(void)len;
 	sm->next = NEXT_UNLOAD_RESPONSE;
 	begin_disconnect(sm);
 }
 
-static void unload_later(struct vmbus_sm *sm, const union vmbus_msg *m, uint32_t len)
+static void unload_later(struct vmbus_sm *sm)
 {
-	(void)m;
-	(void)len;
 	if (sm->resetting && sm->next == NEXT_NOTHING)
 		vmsm_drop(sm, "unload of a connection that was reset");
 	else
 		sm->next = NEXT_UNLOAD_RESPONSE;
 }
 
-static void request_offers(struct vmbus_sm *sm, const union vmbus_msg *m, uint32_t len)
+static void request_offers(struct vmbus_sm *sm)
 {
-	(void)m;
-	(void)len;
 	if (sm->offers_sent)
 		vmsm_drop(sm, "offers requested twice");
 	else if (vmsm_offer_all(sm))
 		sm->refuse = true;
 }
 
-static void open_channel(struct vmbus_sm *sm, const union vmbus_msg *m, uint32_t len)
+static void open_channel(struct vmbus_sm *sm)
 {
-	struct vmbus_sm_chan *ch = vmsm_chan_find(sm, m->open.relid);
+	struct vmbus_sm_chan *ch = vmsm_chan_find(sm, sm->msg->open.relid);
 
-	(void)len;
 	if (ch) {
-		vmsm_chan_event(sm, ch, EV_OPENCHANNEL, m);
+		vmsm_chan_event(sm, ch, EV_OPENCHANNEL);
 		return;
 	}
-	vmsm_chan_refuse_open(sm, m->open.relid, m->open.open_id);
+	vmsm_chan_refuse_open(sm, sm->msg->open.relid, sm->msg->open.open_id);
 	vmsm_drop(sm, "open of an unknown relid");
 }
 
-static void close_channel(struct vmbus_sm *sm, const union vmbus_msg *m, uint32_t len)
+static void close_channel(struct vmbus_sm *sm)
 {
-	struct vmbus_sm_chan *ch = vmsm_chan_find(sm, m->relid.relid);
+	struct vmbus_sm_chan *ch = vmsm_chan_find(sm, sm->msg->relid.relid);
 
-	(void)len;
 	if (ch)
-		vmsm_chan_event(sm, ch, EV_CLOSECHANNEL, m);
+		vmsm_chan_event(sm, ch, EV_CLOSECHANNEL);
 	else
 		vmsm_drop(sm, "close of an unknown relid");
 }
 
-static void modify_channel(struct vmbus_sm *sm, const union vmbus_msg *m, uint32_t len)
+static void modify_channel(struct vmbus_sm *sm)
 {
-	struct vmbus_sm_chan *ch = vmsm_chan_find(sm, m->modify.relid);
+	struct vmbus_sm_chan *ch = vmsm_chan_find(sm, sm->msg->modify.relid);
 
-	(void)len;
 	if (ch) {
-		vmsm_chan_event(sm, ch, EV_MODIFYCHANNEL, m);
+		vmsm_chan_event(sm, ch, EV_MODIFYCHANNEL);
 		return;
 	}
-	vmsm_chan_refuse_modify(sm, m->modify.relid);
+	vmsm_chan_refuse_modify(sm, sm->msg->modify.relid);
 	vmsm_drop(sm, "modification of an unknown relid");
 }
 
-static void relid_released(struct vmbus_sm *sm, const union vmbus_msg *m, uint32_t len)
+static void relid_released(struct vmbus_sm *sm)
 {
-	struct vmbus_sm_chan *ch = vmsm_chan_find(sm, m->relid.relid);
+	struct vmbus_sm_chan *ch = vmsm_chan_find(sm, sm->msg->relid.relid);
 
-	(void)len;
 	if (ch)
-		vmsm_chan_event(sm, ch, EV_RELID_RELEASED, m);
+		vmsm_chan_event(sm, ch, EV_RELID_RELEASED);
 	else
 		vmsm_drop(sm, "release of an unknown relid");
 }
 
 /* There is no hvsock service: refuse, where the version has words for it (section 8). */
-static void tl_connect(struct vmbus_sm *sm, const union vmbus_msg *m, uint32_t len)
+static void tl_connect(struct vmbus_sm *sm)
 {
 	union vmbus_msg r;
 
-	(void)len;
 	vmsm_drop(sm, "no hvsock service");
 	if (sm->version < VMBUS_V4_1)
 		return;
 	vmbus_msg_init(&r, VMBUS_MSG_TL_CONNECT_RESULT);
-	r.tl_result.endpoint = m->tl_connect.endpoint;
-	r.tl_result.service = m->tl_connect.service;
+	r.tl_result.endpoint = sm->msg->tl_connect.endpoint;
+	r.tl_result.service = sm->msg->tl_connect.service;
 	r.tl_result.status = VMBUS_STATUS_CONNECTION_REFUSED;
 	vmsm_push(sm, &r);
 }
@@ -262,9 +248,9 @@ static const struct conn_cell {
 	},
 };
 
-static int dispatch(struct vmbus_sm *sm, const union vmbus_msg *m, uint32_t len)
+static int dispatch(struct vmbus_sm *sm)
 {
-	const struct conn_cell *cell = &conn_table[sm->state][m->hdr.type];
+	const struct conn_cell *cell = &conn_table[sm->state][sm->msg->hdr.type];
 
 	if (!cell->handle) {
 		vmsm_drop(sm, "message without a meaning in this state");
@@ -273,32 +259,43 @@ static int dispatch(struct vmbus_sm *sm, const union vmbus_msg *m, uint32_t len)
 	if (cell->replies && vmsm_room(sm, cell->replies, 0))
 		return -EAGAIN;
 	sm->refuse = false;
-	cell->handle(sm, m, len);
+	cell->handle(sm);
 	return sm->refuse ? -EAGAIN : 0;
+}
+
+static int handle(struct vmbus_sm *sm)
+{
+	enum vmbus_msg_fault fault =
+		vmbus_msg_check(VMBUS_FROM_GUEST, sm->version, sm->msg, sm->len);
+	int err;
+
+	if (fault) {
+		vmsm_drop(sm, vmbus_msg_fault_text(fault));
+		return 0;
+	}
+	err = dispatch(sm);
+	if (!err)
+		vmsm_settle(sm);
+	return err;
 }
 
 int vmbus_sm_message(struct vmbus_sm *sm, uint32_t conn, const void *msg, uint32_t len)
 {
-	enum vmbus_msg_fault fault;
 	union vmbus_msg m;
+	int err;
 
 	memset(&m, 0, sizeof(m));
 	memcpy(&m, msg, len < sizeof(m) ? len : sizeof(m));
-	sm->cur_type = m.hdr.type;
-	fault = vmbus_msg_check(VMBUS_FROM_GUEST, sm->version, &m, len);
-	if (fault) {
-		sm->messages_in++;
-		vmsm_drop(sm, vmbus_msg_fault_text(fault));
-		return 0;
-	}
+	sm->msg = &m;
+	sm->len = len;
 	sm->conn = conn;
-	if (dispatch(sm, &m, len)) {
+	err = handle(sm);
+	sm->msg = NULL;
+	if (err)
 		sm->refused++;
-		return -EAGAIN;
-	}
-	sm->messages_in++;
-	vmsm_settle(sm);
-	return 0;
+	else
+		sm->messages_in++;
+	return err;
 }
 
 void vmbus_sm_reset(struct vmbus_sm *sm)
@@ -316,14 +313,14 @@ void vmbus_sm_reset(struct vmbus_sm *sm)
 void vmbus_sm_opened(struct vmbus_sm *sm, struct vmbus_sm_chan *ch, int err)
 {
 	assert(ch->dev == DEV_OPENING);
-	vmsm_chan_event(sm, ch, err ? EV_OPEN_FAILED : EV_OPENED, NULL);
+	vmsm_chan_event(sm, ch, err ? EV_OPEN_FAILED : EV_OPENED);
 	vmsm_settle(sm);
 }
 
 void vmbus_sm_closed(struct vmbus_sm *sm, struct vmbus_sm_chan *ch)
 {
 	assert(ch->dev == DEV_CLOSING);
-	vmsm_chan_event(sm, ch, EV_CLOSED, NULL);
+	vmsm_chan_event(sm, ch, EV_CLOSED);
 	vmsm_settle(sm);
 }
 

@@ -156,7 +156,7 @@ struct vmbus_sm_stats {
 	uint32_t version;				      /* 0 = none agreed */
 	uint64_t messages_in, messages_out, dropped, refused; /* refused: back-pressure */
 	const char *last_drop;				      /* why, or NULL */
-	uint32_t last_drop_type;			      /* message type of it */
+	uint32_t last_drop_type; /* message type of it; 0 = found out later */
 	uint32_t channels, gpadls, gpadl_pages, queued;
 };
 void vmbus_sm_stats(const struct vmbus_sm *sm, struct vmbus_sm_stats *out);

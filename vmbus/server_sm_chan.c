@@ -17,7 +17,7 @@
 
 #include "vmbus/server_sm_int.h"
 
-typedef void (*chan_fn)(struct vmbus_sm *sm, struct vmbus_sm_chan *ch, const union vmbus_msg *m);
+typedef void (*chan_fn)(struct vmbus_sm *sm, struct vmbus_sm_chan *ch);
 
 /* ---- bookkeeping ------------------------------------------------------------------ */
 
@@ -173,27 +173,26 @@ static void open_now(struct vmbus_sm *sm, struct vmbus_sm_chan *ch, const struct
 	vmsm_act(sm, &ch->work, VMBUS_SM_OPEN);
 }
 
-static void open_begin(struct vmbus_sm *sm, struct vmbus_sm_chan *ch, const union vmbus_msg *m)
+static void open_begin(struct vmbus_sm *sm, struct vmbus_sm_chan *ch)
 {
-	open_now(sm, ch, &m->open);
+	open_now(sm, ch, &sm->msg->open);
 }
 
-static void open_refuse(struct vmbus_sm *sm, struct vmbus_sm_chan *ch, const union vmbus_msg *m)
+static void open_refuse(struct vmbus_sm *sm, struct vmbus_sm_chan *ch)
 {
-	vmsm_chan_refuse_open(sm, ch->relid, m->open.open_id);
+	vmsm_chan_refuse_open(sm, ch->relid, sm->msg->open.open_id);
 	vmsm_drop(sm, "open of an open channel");
 }
 
-static void open_twice(struct vmbus_sm *sm, struct vmbus_sm_chan *ch, const union vmbus_msg *m)
+static void open_twice(struct vmbus_sm *sm, struct vmbus_sm_chan *ch)
 {
 	(void)ch;
-	(void)m;
 	vmsm_drop(sm, "open while an open is under way");
 }
 
-static void open_later(struct vmbus_sm *sm, struct vmbus_sm_chan *ch, const union vmbus_msg *m)
+static void open_later(struct vmbus_sm *sm, struct vmbus_sm_chan *ch)
 {
-	ch->later = m->open;
+	ch->later = sm->msg->open;
 	vmsm_owe(sm, &ch->owes_result);
 	vmsm_chan_set_state(sm, ch, CH_REOPEN);
 }
@@ -204,18 +203,16 @@ static void close_device(struct vmbus_sm *sm, struct vmbus_sm_chan *ch)
 	vmsm_act(sm, &ch->work, VMBUS_SM_CLOSE);
 }
 
-static void opened(struct vmbus_sm *sm, struct vmbus_sm_chan *ch, const union vmbus_msg *m)
+static void opened(struct vmbus_sm *sm, struct vmbus_sm_chan *ch)
 {
-	(void)m;
 	set_dev(sm, ch, DEV_OPEN);
 	vmsm_chan_set_state(sm, ch, CH_OPEN);
 	if (vmsm_pay(sm, &ch->owes_result))
 		push_result(sm, ch->relid, ch->open_id, VMBUS_STATUS_SUCCESS);
 }
 
-static void opened_too_late(struct vmbus_sm *sm, struct vmbus_sm_chan *ch, const union vmbus_msg *m)
+static void opened_too_late(struct vmbus_sm *sm, struct vmbus_sm_chan *ch)
 {
-	(void)m;
 	close_device(sm, ch);
 }
 
@@ -229,34 +226,30 @@ static void device_idle(struct vmbus_sm *sm, struct vmbus_sm_chan *ch)
 	vmsm_gpadl_put(sm, ring);
 }
 
-static void open_failed(struct vmbus_sm *sm, struct vmbus_sm_chan *ch, const union vmbus_msg *m)
+static void open_failed(struct vmbus_sm *sm, struct vmbus_sm_chan *ch)
 {
-	(void)m;
 	device_idle(sm, ch);
 	vmsm_chan_set_state(sm, ch, CH_OFFERED);
 	if (vmsm_pay(sm, &ch->owes_result))
 		push_result(sm, ch->relid, ch->open_id, VMBUS_STATUS_FAILED);
 }
 
-static void closed_quietly(struct vmbus_sm *sm, struct vmbus_sm_chan *ch, const union vmbus_msg *m)
+static void closed_quietly(struct vmbus_sm *sm, struct vmbus_sm_chan *ch)
 {
-	(void)m;
 	device_idle(sm, ch);
 	vmsm_chan_step(sm, ch);
 }
 
-static void closed(struct vmbus_sm *sm, struct vmbus_sm_chan *ch, const union vmbus_msg *m)
+static void closed(struct vmbus_sm *sm, struct vmbus_sm_chan *ch)
 {
-	(void)m;
 	device_idle(sm, ch);
 	vmsm_chan_set_state(sm, ch, CH_OFFERED);
 }
 
-static void closed_reopen(struct vmbus_sm *sm, struct vmbus_sm_chan *ch, const union vmbus_msg *m)
+static void closed_reopen(struct vmbus_sm *sm, struct vmbus_sm_chan *ch)
 {
 	struct vmbus_msg_open again = ch->later;
 
-	(void)m;
 	device_idle(sm, ch);
 	vmsm_pay(sm, &ch->owes_result); /* open_now() owes it anew or pays */
 	open_now(sm, ch, &again);
@@ -269,22 +262,20 @@ static void revoke_subchannels(struct vmbus_sm *sm, const struct vmbus_sm_chan *
 	for (ch = TAILQ_FIRST(&sm->chans); ch; ch = next) {
 		next = TAILQ_NEXT(ch, link);
 		if (ch->primary == primary)
-			vmsm_chan_event(sm, ch, EV_REVOKE, NULL);
+			vmsm_chan_event(sm, ch, EV_REVOKE);
 	}
 }
 
-static void close_begin(struct vmbus_sm *sm, struct vmbus_sm_chan *ch, const union vmbus_msg *m)
+static void close_begin(struct vmbus_sm *sm, struct vmbus_sm_chan *ch)
 {
-	(void)m;
 	revoke_subchannels(sm, ch);
 	vmsm_chan_set_state(sm, ch, CH_CLOSING);
 	close_device(sm, ch);
 }
 
-static void close_drop(struct vmbus_sm *sm, struct vmbus_sm_chan *ch, const union vmbus_msg *m)
+static void close_drop(struct vmbus_sm *sm, struct vmbus_sm_chan *ch)
 {
 	(void)ch;
-	(void)m;
 	vmsm_drop(sm, "close of a channel that is not open");
 }
 
@@ -298,19 +289,18 @@ static void modify_start(struct vmbus_sm *sm, struct vmbus_sm_chan *ch, uint32_t
 	vmsm_act(sm, &ch->work, VMBUS_SM_MODIFY);
 }
 
-static void modify_fail(struct vmbus_sm *sm, struct vmbus_sm_chan *ch, const union vmbus_msg *m)
+static void modify_fail(struct vmbus_sm *sm, struct vmbus_sm_chan *ch)
 {
-	(void)m;
 	vmsm_chan_refuse_modify(sm, ch->relid);
 	vmsm_drop(sm, "interrupts cannot be moved");
 }
 
-static void modify(struct vmbus_sm *sm, struct vmbus_sm_chan *ch, const union vmbus_msg *m)
+static void modify(struct vmbus_sm *sm, struct vmbus_sm_chan *ch)
 {
-	uint32_t vp = m->modify.target_vp;
+	uint32_t vp = sm->msg->modify.target_vp;
 
 	if (vp >= sm->nr_vps || ch->open.target_vp == VMBUS_NO_VP) {
-		modify_fail(sm, ch, m);
+		modify_fail(sm, ch);
 	} else if (!ch->modifying) {
 		if (sm->version >= VMBUS_V5_3)
 			vmsm_owe(sm, &ch->owes_modify);
@@ -337,35 +327,30 @@ void vmbus_sm_modified(struct vmbus_sm *sm, struct vmbus_sm_chan *ch)
 
 /* ---- going away ------------------------------------------------------------------------------ */
 
-static void release(struct vmbus_sm *sm, struct vmbus_sm_chan *ch, const union vmbus_msg *m)
+static void release(struct vmbus_sm *sm, struct vmbus_sm_chan *ch)
 {
-	(void)m;
 	vmsm_chan_set_state(sm, ch, CH_RELEASED);
 	vmsm_gpadl_all(sm, ch, EV_CHAN_RELEASED);
 	vmsm_chan_step(sm, ch);
 }
 
-static void release_drop(struct vmbus_sm *sm, struct vmbus_sm_chan *ch, const union vmbus_msg *m)
+static void release_drop(struct vmbus_sm *sm, struct vmbus_sm_chan *ch)
 {
 	(void)ch;
-	(void)m;
 	vmsm_drop(sm, "release of a channel in use");
 }
 
-static void revoke_unoffered(struct vmbus_sm *sm, struct vmbus_sm_chan *ch,
-			     const union vmbus_msg *m)
+static void revoke_unoffered(struct vmbus_sm *sm, struct vmbus_sm_chan *ch)
 {
-	(void)m;
 	ch->dying = true;
 	vmsm_chan_set_state(sm, ch, CH_RELEASED);
 	vmsm_chan_step(sm, ch);
 }
 
-static void revoke(struct vmbus_sm *sm, struct vmbus_sm_chan *ch, const union vmbus_msg *none)
+static void revoke(struct vmbus_sm *sm, struct vmbus_sm_chan *ch)
 {
 	union vmbus_msg m;
 
-	(void)none;
 	if (!ch->sub)
 		revoke_subchannels(sm, ch);
 	if (ch->state == CH_OPEN)
@@ -380,9 +365,8 @@ static void revoke(struct vmbus_sm *sm, struct vmbus_sm_chan *ch, const union vm
 	vmsm_chan_step(sm, ch);
 }
 
-static void client_gone(struct vmbus_sm *sm, struct vmbus_sm_chan *ch, const union vmbus_msg *m)
+static void client_gone(struct vmbus_sm *sm, struct vmbus_sm_chan *ch)
 {
-	(void)m;
 	vmsm_pay(sm, &ch->owes_result);
 	vmsm_pay(sm, &ch->owes_modify);
 	if (ch->state == CH_OPEN)
@@ -394,12 +378,11 @@ static void client_gone(struct vmbus_sm *sm, struct vmbus_sm_chan *ch, const uni
 	vmsm_chan_step(sm, ch);
 }
 
-static void ignore(struct vmbus_sm *sm, struct vmbus_sm_chan *ch, const union vmbus_msg *m)
+static void ignore(struct vmbus_sm *sm, struct vmbus_sm_chan *ch)
 {
 	/* A race that correct peers run into: the rescind was on its way. */
 	(void)sm;
 	(void)ch;
-	(void)m;
 }
 
 /* ---- the table
@@ -477,11 +460,10 @@ static const chan_fn chan_table[CHAN_EVENTS][CH_STATES] = {
 	},
 };
 
-void vmsm_chan_event(struct vmbus_sm *sm, struct vmbus_sm_chan *ch, enum vmsm_chan_event ev,
-		     const union vmbus_msg *m)
+void vmsm_chan_event(struct vmbus_sm *sm, struct vmbus_sm_chan *ch, enum vmsm_chan_event ev)
 {
 	chan_fn fn = chan_table[ev][ch->state];
 
 	assert(fn);
-	fn(sm, ch, m);
+	fn(sm, ch);
 }

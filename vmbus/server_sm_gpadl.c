@@ -14,8 +14,7 @@
 
 #include "vmbus/server_sm_int.h"
 
-typedef void (*gpadl_fn)(struct vmbus_sm *sm, struct vmbus_sm_gpadl *g, const void *data,
-			 uint32_t len);
+typedef void (*gpadl_fn)(struct vmbus_sm *sm, struct vmbus_sm_gpadl *g);
 
 static void push_created(struct vmbus_sm *sm, uint32_t relid, uint32_t id, uint32_t status)
 {
@@ -189,9 +188,9 @@ static struct vmbus_sm_gpadl *create(struct vmbus_sm *sm, struct vmbus_sm_chan *
 	return g;
 }
 
-void vmsm_gpadl_header(struct vmbus_sm *sm, const union vmbus_msg *m, uint32_t len)
+void vmsm_gpadl_header(struct vmbus_sm *sm)
 {
-	const struct vmbus_msg_gpadl_header *h = &m->gpadl_header;
+	const struct vmbus_msg_gpadl_header *h = &sm->msg->gpadl_header;
 	struct vmbus_sm_chan *ch = vmsm_chan_find(sm, h->relid);
 	struct vmbus_sm_gpadl *g = NULL;
 	const char *why = refuse_header(sm, ch, h);
@@ -203,100 +202,79 @@ void vmsm_gpadl_header(struct vmbus_sm *sm, const union vmbus_msg *m, uint32_t l
 		vmsm_drop(sm, why ? why : "no memory for a GPADL");
 		return;
 	}
-	if (vmbus_gpadl_add(&g->buf, m->bytes + sizeof(*h), len - sizeof(*h)))
+	if (vmbus_gpadl_add(&g->buf, sm->msg->bytes + sizeof(*h), sm->len - sizeof(*h)))
 		complete(sm, g);
 }
 
 /* ---- everything after the header ---------------------------------------------------------------
  */
 
-static void append(struct vmbus_sm *sm, struct vmbus_sm_gpadl *g, const void *data, uint32_t len)
+static void append(struct vmbus_sm *sm, struct vmbus_sm_gpadl *g)
 {
-	if (vmbus_gpadl_add(&g->buf, data, len))
+	uint32_t fixed = sizeof(struct vmbus_msg_gpadl_body);
+
+	if (vmbus_gpadl_add(&g->buf, sm->msg->bytes + fixed, sm->len - fixed))
 		complete(sm, g);
 }
 
-static void mapped(struct vmbus_sm *sm, struct vmbus_sm_gpadl *g, const void *data, uint32_t len)
+static void mapped(struct vmbus_sm *sm, struct vmbus_sm_gpadl *g)
 {
-	(void)data;
-	(void)len;
 	g->mapped = true;
 	set_state(sm, g, GP_ACCEPTED);
 	pay_created(sm, g, VMBUS_STATUS_SUCCESS);
 }
 
-static void not_mapped(struct vmbus_sm *sm, struct vmbus_sm_gpadl *g, const void *data,
-		       uint32_t len)
+static void not_mapped(struct vmbus_sm *sm, struct vmbus_sm_gpadl *g)
 {
-	(void)data;
-	(void)len;
 	fail(sm, g, "GPADL with pages that are not RAM");
 }
 
-static void mapped_too_late(struct vmbus_sm *sm, struct vmbus_sm_gpadl *g, const void *data,
-			    uint32_t len)
+static void mapped_too_late(struct vmbus_sm *sm, struct vmbus_sm_gpadl *g)
 {
-	(void)data;
-	(void)len;
 	g->mapped = true;
 	gpadl_step(sm, g);
 }
 
-static void step(struct vmbus_sm *sm, struct vmbus_sm_gpadl *g, const void *data, uint32_t len)
+static void step(struct vmbus_sm *sm, struct vmbus_sm_gpadl *g)
 {
-	(void)data;
-	(void)len;
 	gpadl_step(sm, g);
 }
 
-static void teardown(struct vmbus_sm *sm, struct vmbus_sm_gpadl *g, const void *data, uint32_t len)
+static void teardown(struct vmbus_sm *sm, struct vmbus_sm_gpadl *g)
 {
-	(void)data;
-	(void)len;
 	set_state(sm, g, GP_TEARING);
 	vmsm_owe(sm, &g->owes);
 	gpadl_step(sm, g);
 }
 
 /* The guest does not wait for it any more. */
-static void teardown_quietly(struct vmbus_sm *sm, struct vmbus_sm_gpadl *g, const void *data,
-			     uint32_t len)
+static void teardown_quietly(struct vmbus_sm *sm, struct vmbus_sm_gpadl *g)
 {
-	(void)data;
-	(void)len;
 	vmsm_pay(sm, &g->owes);
 	set_state(sm, g, GP_TEARING);
 	gpadl_step(sm, g);
 }
 
-static void discard(struct vmbus_sm *sm, struct vmbus_sm_gpadl *g, const void *data, uint32_t len)
+static void discard(struct vmbus_sm *sm, struct vmbus_sm_gpadl *g)
 {
-	(void)data;
-	(void)len;
 	vmsm_gpadl_free(sm, g);
 }
 
-static void rescinded(struct vmbus_sm *sm, struct vmbus_sm_gpadl *g, const void *data, uint32_t len)
+static void rescinded(struct vmbus_sm *sm, struct vmbus_sm_gpadl *g)
 {
-	(void)data;
-	(void)len;
 	pay_created(sm, g, VMBUS_STATUS_FAILED);
 	set_state(sm, g, GP_TEARING);
 }
 
-static void stay(struct vmbus_sm *sm, struct vmbus_sm_gpadl *g, const void *data, uint32_t len)
+static void stay(struct vmbus_sm *sm, struct vmbus_sm_gpadl *g)
 {
 	(void)sm;
 	(void)g;
-	(void)data;
-	(void)len;
 }
 
-static void drop(struct vmbus_sm *sm, struct vmbus_sm_gpadl *g, const void *data, uint32_t len)
+static void drop(struct vmbus_sm *sm, struct vmbus_sm_gpadl *g)
 {
 	(void)g;
-	(void)data;
-	(void)len;
 	vmsm_drop(sm, "no GPADL in the state for it");
 }
 
@@ -347,29 +325,25 @@ static const gpadl_fn gpadl_table[GPADL_EVENTS][GPADL_STATES] = {
 	},
 };
 
-static void event(struct vmbus_sm *sm, struct vmbus_sm_gpadl *g, enum vmsm_gpadl_event ev,
-		  const void *data, uint32_t len)
+static void event(struct vmbus_sm *sm, struct vmbus_sm_gpadl *g, enum vmsm_gpadl_event ev)
 {
 	gpadl_fn fn = gpadl_table[ev][g ? g->state : GP_NONE];
 
 	assert(fn);
-	fn(sm, g, data, len);
+	fn(sm, g);
 }
 
-void vmsm_gpadl_body(struct vmbus_sm *sm, const union vmbus_msg *m, uint32_t len)
+void vmsm_gpadl_body(struct vmbus_sm *sm)
 {
-	const struct vmbus_msg_gpadl_body *b = &m->gpadl_body;
-
-	event(sm, find_partial(sm, b->gpadl), EV_BODY, m->bytes + sizeof(*b), len - sizeof(*b));
+	event(sm, find_partial(sm, sm->msg->gpadl_body.gpadl), EV_BODY);
 }
 
-void vmsm_gpadl_teardown(struct vmbus_sm *sm, const union vmbus_msg *m, uint32_t len)
+void vmsm_gpadl_teardown(struct vmbus_sm *sm)
 {
-	const struct vmbus_msg_gpadl_teardown *t = &m->gpadl_teardown;
+	const struct vmbus_msg_gpadl_teardown *t = &sm->msg->gpadl_teardown;
 	struct vmbus_sm_chan *ch = vmsm_chan_find(sm, t->relid);
 
-	(void)len;
-	event(sm, ch ? find(ch, t->gpadl) : NULL, EV_TEARDOWN, NULL, 0);
+	event(sm, ch ? find(ch, t->gpadl) : NULL, EV_TEARDOWN);
 }
 
 void vmsm_gpadl_all(struct vmbus_sm *sm, struct vmbus_sm_chan *ch, enum vmsm_gpadl_event ev)
@@ -378,7 +352,7 @@ void vmsm_gpadl_all(struct vmbus_sm *sm, struct vmbus_sm_chan *ch, enum vmsm_gpa
 
 	for (g = TAILQ_FIRST(&ch->gpadls); g; g = next) {
 		next = TAILQ_NEXT(g, link);
-		event(sm, g, ev, NULL, 0);
+		event(sm, g, ev);
 	}
 }
 
@@ -388,7 +362,7 @@ static void answer(struct vmbus_sm *sm, struct vmbus_sm_gpadl *g, enum vmsm_gpad
 
 	assert(g->asked);
 	g->asked = false;
-	event(sm, g, ev, NULL, 0);
+	event(sm, g, ev);
 	vmsm_chan_step(sm, ch);
 	vmsm_settle(sm);
 }

@@ -128,14 +128,18 @@ struct vmbus_sm_chan {
 struct vmbus_sm {
 	uint32_t max_version, nr_vps;
 
+	/* The guest's message that is being handled; NULL during other inputs. */
+	const union vmbus_msg *msg; /* private copy; the structure of its type was all posted */
+	uint32_t len;		    /* of what was posted */
+	uint32_t conn;		    /* it came on this connection */
+	bool refuse;		    /* its handler found no room for the answers */
+
 	enum vmsm_conn_state state;
 	enum vmsm_next next; /* CONN_DISCONNECTING */
 	bool resetting;	     /* ..: RESET_DONE first */
 	bool reset_done;     /* RESET_DONE is pending */
 	bool offers_sent;
 	uint32_t version, msg_vp;
-	uint32_t conn;				   /* the message being handled came on it */
-	bool refuse;				   /* its handler found no room for the answers */
 	struct vmbus_msg_initiate_contact contact; /* NEXT_CONTACT */
 	uint32_t contact_conn;
 
@@ -156,20 +160,19 @@ struct vmbus_sm {
 
 	uint64_t messages_in, messages_out, dropped, refused;
 	const char *last_drop;
-	uint32_t last_drop_type, cur_type;
+	uint32_t last_drop_type;
 };
 
 /* ---- server_sm.c ------------------------------------------------------------------- */
 
-/* Counts the message being handled as illegal. */
+/* Counts what is being handled as illegal: the guest's message, or what came of it later. */
 void vmsm_drop(struct vmbus_sm *sm, const char *why);
 /* At the end of every input: leave CONN_DISCONNECTING, offer what had to wait. */
 void vmsm_settle(struct vmbus_sm *sm);
 
 /* ---- server_sm_chan.c ----------------------------------------------------------------- */
 
-void vmsm_chan_event(struct vmbus_sm *sm, struct vmbus_sm_chan *ch, enum vmsm_chan_event ev,
-		     const union vmbus_msg *m);
+void vmsm_chan_event(struct vmbus_sm *sm, struct vmbus_sm_chan *ch, enum vmsm_chan_event ev);
 /* The only place that writes ->state, because counters follow it. */
 void vmsm_chan_set_state(struct vmbus_sm *sm, struct vmbus_sm_chan *ch, enum vmsm_chan_state st);
 /* The channel that @relid means to the guest, or NULL. */
@@ -188,9 +191,9 @@ void vmsm_offer_waiting(struct vmbus_sm *sm);
 
 /* ---- server_sm_gpadl.c ---------------------------------------------------------------- */
 
-void vmsm_gpadl_header(struct vmbus_sm *sm, const union vmbus_msg *m, uint32_t len);
-void vmsm_gpadl_body(struct vmbus_sm *sm, const union vmbus_msg *m, uint32_t len);
-void vmsm_gpadl_teardown(struct vmbus_sm *sm, const union vmbus_msg *m, uint32_t len);
+void vmsm_gpadl_header(struct vmbus_sm *sm);
+void vmsm_gpadl_body(struct vmbus_sm *sm);
+void vmsm_gpadl_teardown(struct vmbus_sm *sm);
 /* @ev for each GPADL of @ch. */
 void vmsm_gpadl_all(struct vmbus_sm *sm, struct vmbus_sm_chan *ch, enum vmsm_gpadl_event ev);
 /* The accepted GPADL of @ch called @id, or NULL. */

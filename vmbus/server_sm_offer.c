@@ -218,6 +218,6 @@ int vmbus_sm_offer_sub(struct vmbus_sm *sm, struct vmbus_sm_chan *primary, uint1
 
 void vmbus_sm_revoke(struct vmbus_sm *sm, struct vmbus_sm_chan *ch)
 {
-	vmsm_chan_event(sm, ch, EV_REVOKE, NULL);
+	vmsm_chan_event(sm, ch, EV_REVOKE);
 	vmsm_settle(sm);
 }

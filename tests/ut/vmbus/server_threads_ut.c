@@ -13,8 +13,7 @@
 #define WINDOW	 16u
 
 struct io_thread {
-	sem_t up;      /* the loop exists */
-	sem_t stopped; /* loop_stop() has returned: it touches the loop until then */
+	sem_t up; /* the loop exists */
 	pthread_t thread;
 	struct loop *loop;
 };
@@ -30,7 +29,6 @@ static void *io_main(void *arg)
 		abort();
 	sem_post(&t->up);
 	loop_run(t->loop);
-	sem_wait(&t->stopped);
 	loop_destroy(t->loop);
 	return NULL;
 }
@@ -42,7 +40,6 @@ static void threads_up(void)
 
 	for (uint32_t i = 0; i < IO; i++) {
 		sem_init(&io[i].up, 0, 0);
-		sem_init(&io[i].stopped, 0, 0);
 		pthread_create(&io[i].thread, NULL, io_main, &io[i]);
 	}
 	for (uint32_t i = 0; i < IO; i++)
@@ -59,10 +56,8 @@ static void threads_down(void)
 	rig_end_bus();
 	for (uint32_t i = 0; i < IO; i++) {
 		loop_stop(io[i].loop);
-		sem_post(&io[i].stopped);
-	}
-	for (uint32_t i = 0; i < IO; i++)
 		pthread_join(io[i].thread, NULL);
+	}
 	loop_destroy(rig.loop);
 }
 
