@@ -44,7 +44,7 @@ struct scheme {
 	void (*close)(struct waiter *w);
 };
 
-static void die(const char *what, int err)
+static _Noreturn void die(const char *what, int err)
 {
 	fprintf(stderr, "bell: %s: %s\n", what, strerror(err));
 	exit(1);
@@ -76,6 +76,24 @@ static void close_ring(struct waiter *w)
 	io_uring_queue_exit(&w->ring);
 }
 
+/* Submits what is queued, sleeps for one completion and takes it: its result and flags. */
+static int wait_ring(struct waiter *w, uint32_t *flags)
+{
+	struct io_uring_cqe *cqe;
+	int err = io_uring_submit_and_wait(&w->ring, 1), res;
+
+	if (err >= 0)
+		err = io_uring_peek_cqe(&w->ring, &cqe);
+	if (err)
+		die("wait", -err);
+	res = cqe->res;
+	*flags = cqe->flags;
+	io_uring_cqe_seen(&w->ring, cqe);
+	if (res < 0)
+		die("completion", -res);
+	return res;
+}
+
 static void open_multishot(struct waiter *w)
 {
 	open_ring(w);
@@ -85,14 +103,11 @@ static void open_multishot(struct waiter *w)
 
 static void wait_multishot(struct waiter *w)
 {
-	struct io_uring_cqe *cqe;
-	int err = io_uring_submit_and_wait(&w->ring, 1);
+	uint32_t flags;
 
-	if (err < 0 || io_uring_peek_cqe(&w->ring, &cqe))
-		die("wait", -err);
-	if (cqe->res < 0 || !(cqe->flags & IORING_CQE_F_MORE))
-		die("multishot poll ended", cqe->res < 0 ? -cqe->res : EIO);
-	io_uring_cqe_seen(&w->ring, cqe);
+	wait_ring(w, &flags);
+	if (!(flags & IORING_CQE_F_MORE))
+		die("multishot poll ended", EIO);
 }
 
 static void wait_multishot_read(struct waiter *w)
@@ -111,14 +126,10 @@ static void open_reader(struct waiter *w)
 /* The next read travels with the next wait, as it would in a loop. */
 static void wait_reader(struct waiter *w)
 {
-	struct io_uring_cqe *cqe;
-	int err = io_uring_submit_and_wait(&w->ring, 1);
+	uint32_t flags;
 
-	if (err < 0 || io_uring_peek_cqe(&w->ring, &cqe))
-		die("wait", -err);
-	if (cqe->res != sizeof(w->count))
-		die("read", cqe->res < 0 ? -cqe->res : EIO);
-	io_uring_cqe_seen(&w->ring, cqe);
+	if (wait_ring(w, &flags) != sizeof(w->count))
+		die("read", EIO);
 	io_uring_prep_read(io_uring_get_sqe(&w->ring), w->efd, &w->count, sizeof(w->count), 0);
 }
 

@@ -40,7 +40,7 @@ struct row {
 	bool work;    /* the poller finds something each time */
 };
 
-static void die(const char *what, int err)
+static _Noreturn void die(const char *what, int err)
 {
 	fprintf(stderr, "loop: %s: %s\n", what, strerror(err));
 	exit(1);
