@@ -378,12 +378,15 @@ static void post_releases(struct vmbus_client *c)
 		pthread_mutex_lock(&c->lock);
 		if (worth_retrying(status)) {
 			owe_release(c, relid);
+			c->release_delay *= 2;
+			if (c->release_delay < RELEASE_NS_FIRST)
+				c->release_delay = RELEASE_NS_FIRST;
+			if (c->release_delay > RETRY_NS_LAST)
+				c->release_delay = RETRY_NS_LAST;
 			c->release_at = clock_ns() + c->release_delay;
-			if (c->release_delay < RETRY_NS_LAST)
-				c->release_delay *= 2;
 			return;
 		}
-		c->release_delay = RELEASE_NS_FIRST;
+		c->release_delay = 0;
 	}
 }
 
