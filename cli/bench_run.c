@@ -259,6 +259,7 @@ static void *job_main(void *arg)
 			j->error = load_run(l, b->phase_ns, &j->progress, &interrupted);
 		pthread_barrier_wait(&b->barrier); /* done */
 	}
+	pthread_barrier_wait(&b->barrier); /* collected */
 	if (!j->error && b->o->verify) {
 		int64_t bad = load_verify_all(&j->ours);
 
@@ -490,8 +491,9 @@ int bench_disk_run(const struct bench_options *o, struct bench_result *r)
 	else
 		for (uint32_t i = 0; i < 2 * o->rounds * (o->compare ? 2 : 1); i++)
 			pthread_barrier_wait(&b->barrier);
-	err = first_error(b);
+	pthread_barrier_wait(&b->barrier);
 	end_jobs(b);
+	err = first_error(b);
 	sigaction(SIGINT, &old, NULL);
 	clean_up(b);
 	free(b);

@@ -56,7 +56,7 @@ static void set_socket(void *ctx, const char *v)
 static void set_disk(void *ctx, const char *v)
 {
 	struct root_config *c = &((struct serve *)ctx)->cfg;
-	char *copy = strdup(v), why[256]; /* lives as long as the process */
+	char *copy = strdup(v), why[256];
 
 	if (c->nr_disks == ROOT_MAX_DISKS)
 		cli_die(CLI_USAGE, "--disk: %d are the limit", ROOT_MAX_DISKS);
@@ -134,10 +134,12 @@ static void catch_signals(void)
 
 int cmd_serve(int argc, char **argv)
 {
-	struct serve s = { .cfg = { .cpu = -1, .spin_us = 50 } };
+	static struct serve s; /* its strings live as long as the process */
 	char why[256] = "";
-	int i = cli_parse(argc, argv, options, usage, examples, &s), err;
+	int i, err;
 
+	s.cfg = (struct root_config){ .cpu = -1, .spin_us = 50 };
+	i = cli_parse(argc, argv, options, usage, examples, &s);
 	if (i < argc)
 		cli_die(CLI_USAGE, "unexpected '%s'", argv[i]);
 	if (!s.cfg.socket)
