@@ -48,7 +48,7 @@ static int queue_open(struct storvsc *s, struct sc_queue *q, uint32_t index,
 	q->s = s;
 	q->vp = index;
 	q->depth = s->depth;
-	q->spin_ns = s->spin_max;
+	q->credit = SC_MOST_CREDIT;
 	q->done_tail = &q->done_head;
 	err = queue_memory(q);
 	if (err)

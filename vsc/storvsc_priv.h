@@ -22,8 +22,11 @@
 #define SC_MAX_PFNS    257u /* 1 MiB from inside a page */
 #define SC_MAX_PACKET  512u /* what a root may send: completions are 80 bytes */
 #define SC_RETRIES     3
-#define SC_BLIND_SPINS 256	   /* looks at the ring before the first look at the clock */
-#define SC_WAKE_NS     50000ull	   /* what a sleep costs: shorter waits were worth a spin */
+#define SC_BLIND_SPINS 256	/* looks at the ring before the first look at the clock */
+#define SC_WAKE_NS     50000ull /* what a sleep adds to a wait */
+#define SC_SHORT_NS    8000ull	/* waits this short are worth a spin at any depth */
+#define SC_FEW	       4u	/* so many in flight: nothing else to do meanwhile */
+#define SC_MOST_CREDIT 16u
 #define SC_ALIVE_NS    10000000ull /* while spinning, look whether the root lives */
 
 enum sc_kind {
@@ -67,7 +70,8 @@ struct sc_queue {
 	uint32_t collects; /* see sc_check_alive() */
 
 	uint64_t submitted, completed, errors, ignored, retried, sleeps, spins; /* relaxed */
-	uint64_t spin_ns, alive_ns; /* current budget; last look at the root */
+	uint64_t alive_ns; /* last look at the root */
+	uint32_t credit;   /* waits that may spin, see worth_spinning() */
 
 	struct storvsc_io *done_head, **done_tail; /* finished, not yet reaped */
 	uint8_t *params; /* depth parameter lists of SC_PARAM bytes, guest memory */

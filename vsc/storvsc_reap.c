@@ -5,8 +5,8 @@
  * decoded from the channel's private copy, every length clamped (spec: storvsc,
  * sections 10 and 15).
  *
- * Waiting: look, look a little longer without a clock, spin while that paid off
- * lately, ask for signals and look once more, sleep.
+ * Waiting: look, look a little longer without a clock, spin while that pays, ask for
+ * signals and look once more, sleep.
  */
 #include <stdio.h>
 
@@ -361,6 +361,41 @@ uint64_t sc_deadline(uint64_t timeout_ns)
 	return timeout_ns > UINT64_MAX - now ? UINT64_MAX : now + timeout_ns;
 }
 
+/*
+ * Whether to spin: a spin buys the time of a wake-up with processor time. With few
+ * requests in flight that is worth the whole budget; with many, the others go on
+ * meanwhile, and only waits of a few microseconds are. Credit grows with waits that
+ * were worth it, is halved by each that was not, and a sleep that turns out to have
+ * been short earns some: two sides that both sleep find out of it again.
+ */
+static uint64_t worth_spinning(const struct sc_queue *q)
+{
+	uint64_t most = q->s->spin_max, ns;
+
+	if (q->ios <= SC_FEW)
+		return most;
+	ns = most / q->ios * SC_FEW;
+	if (ns < SC_SHORT_NS)
+		ns = SC_SHORT_NS;
+	return ns < most ? ns : most;
+}
+
+static void learn_from_spin(struct sc_queue *q, uint64_t waited)
+{
+	if (waited > worth_spinning(q))
+		q->credit /= 2;
+	else if (q->credit < SC_MOST_CREDIT)
+		q->credit += 2;
+}
+
+static void learn_from_sleep(struct sc_queue *q, uint64_t waited)
+{
+	uint64_t event = waited > SC_WAKE_NS ? waited - SC_WAKE_NS : 0;
+
+	if (q->s->spin_max && event < worth_spinning(q) && q->credit < 2)
+		q->credit = 2;
+}
+
 static bool spin_blind(struct sc_queue *q)
 {
 	uint32_t i;
@@ -374,9 +409,9 @@ static bool spin_blind(struct sc_queue *q)
 }
 
 /* True: something arrived, or the queue died. */
-static bool spin_until(struct sc_queue *q, uint64_t end)
+static bool spin_until(struct sc_queue *q, uint64_t start, uint64_t end)
 {
-	uint64_t now = clock_ns();
+	uint64_t now = start;
 
 	while (now < end) {
 		if (now - q->alive_ns > SC_ALIVE_NS) {
@@ -385,20 +420,14 @@ static bool spin_until(struct sc_queue *q, uint64_t end)
 			if (q->dead)
 				return true;
 		}
-		if (spin_blind(q))
+		if (spin_blind(q)) {
+			learn_from_spin(q, clock_ns() - start);
 			return true;
+		}
 		now = clock_ns();
 	}
+	learn_from_spin(q, UINT64_MAX);
 	return false;
-}
-
-/* A wait that was short would have been cheaper as a spin; a long one was not worth it. */
-static void adapt_spin(struct sc_queue *q, uint64_t waited)
-{
-	if (waited < q->s->spin_max + SC_WAKE_NS)
-		q->spin_ns = q->s->spin_max;
-	else
-		q->spin_ns = q->spin_ns > 2000 ? q->spin_ns / 2 : 0;
 }
 
 static void sleep_until(struct sc_queue *q, uint64_t start, uint64_t deadline)
@@ -410,7 +439,7 @@ static void sleep_until(struct sc_queue *q, uint64_t start, uint64_t deadline)
 	err = vmbus_client_wait(q->s->bus, q->vp, now < deadline ? deadline - now : 0);
 	vmbus_chan_mask(q->chan);
 	now = clock_ns();
-	adapt_spin(q, now - start);
+	learn_from_sleep(q, now - start);
 	if (err < 0)
 		sc_die(q, err == -ECONNRESET ? err : -EIO);
 	else if (now - q->alive_ns > SC_ALIVE_NS) {
@@ -421,27 +450,29 @@ static void sleep_until(struct sc_queue *q, uint64_t start, uint64_t deadline)
 
 int sc_wait(struct sc_queue *q, uint64_t deadline)
 {
-	uint64_t start, budget;
+	uint64_t most = q->credit ? q->s->spin_max : 0, start;
 
 	vmbus_chan_flush(q->chan); /* what was not kicked would never be answered */
-	if (q->spin_ns && spin_blind(q)) {
+	if (most && spin_blind(q)) {
+		learn_from_spin(q, 0);
 		SC_BUMP(q->spins);
 		return 1;
 	}
 	start = clock_ns();
 	if (start >= deadline)
 		return 0;
-	budget = q->spin_ns < deadline - start ? start + q->spin_ns : deadline;
-	if (q->spin_ns && spin_until(q, budget)) {
+	if (most && spin_until(q, start, most < deadline - start ? start + most : deadline)) {
 		SC_BUMP(q->spins);
 		return 1;
 	}
+	if (q->s->spin_max == UINT64_MAX)
+		return 1; /* never sleeps; the next call notices that the time is over */
 	if (q->dead || vmbus_chan_unmask(q->chan)) {
 		vmbus_chan_mask(q->chan);
 		return 1;
 	}
 	sleep_until(q, start, deadline);
-	return 1; /* the next call notices when the time is over */
+	return 1;
 }
 
 int storvsc_reap(struct storvsc *s, uint32_t qi, struct storvsc_io **out, int max, int min,

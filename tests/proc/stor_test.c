@@ -631,6 +631,53 @@ START_TEST(p17_child_that_never_reads)
 }
 END_TEST
 
+/* Verified random I/O, then exit(0). */
+static void working_child(int ready)
+{
+	struct worker *w = calloc(1, sizeof(*w));
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	w->s = attach(1, NULL);
+	w->lun = LUN_FILE;
+	w->buf = storvsc_alloc(w->s, QD * 9 * 4096);
+	if (write(ready, "", 1) != 1)
+		_exit(1);
+	work(w);
+	storvsc_detach(w->s);
+	_exit(w->errors || w->done < WORK_IO);
+}
+
+/* F02: stopped with requests in flight; idle meanwhile; then everything finishes once. */
+START_TEST(f02_stopped_child)
+{
+	struct usage a, b;
+	int ready[2], status, i;
+	pid_t pid;
+	char c;
+
+	ck_assert_int_eq(pipe(ready), 0);
+	pid = fork();
+	ck_assert_int_ge(pid, 0);
+	if (!pid)
+		working_child(ready[1]);
+	close(ready[1]);
+	ck_assert_int_eq(read(ready[0], &c, 1), 1);
+	close(ready[0]);
+	for (i = 0; i < 5; i++) {
+		kill(pid, SIGSTOP);
+		usleep(20000); /* what was in flight ends */
+		a = usage_of(root_pid);
+		usleep(80000); /* the time that is measured */
+		b = usage_of(root_pid);
+		ck_assert_msg(b.cpu_s - a.cpu_s < 0.04, "%.2f s of 0.08", b.cpu_s - a.cpu_s);
+		kill(pid, SIGCONT);
+		usleep(3000);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
+}
+END_TEST
+
 /* The root is killed: every outstanding request comes back with an error, soon. */
 START_TEST(root_killed)
 {
@@ -699,6 +746,7 @@ static TCase *cases(const char *name, void (*start)(void))
 	tcase_add_test(tc, random_io_on_4k_blocks);
 	tcase_add_test(tc, f01_killed_children_leave_nothing);
 	tcase_add_test(tc, p17_child_that_never_reads);
+	tcase_add_test(tc, f02_stopped_child);
 	tcase_add_test(tc, reopen);
 	return tc;
 }

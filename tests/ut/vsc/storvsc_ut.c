@@ -608,6 +608,7 @@ int main(void)
 	SRunner *sr;
 	int failed;
 
+	tcase_set_timeout(alone, 60);
 	tcase_add_test(alone, queues_follow_what_both_sides_want);
 	tcase_add_loop_test(alone, versions, 0, 3);
 	tcase_add_test(alone, no_common_version);
