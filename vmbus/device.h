@@ -5,7 +5,7 @@
  *
  * Threads: a device is offered, revoked and its sub-channels are offered on the bus's
  * loop (the main loop). Each channel belongs to one loop, chosen by the bus;
- * open, drain, arm and close of that channel run on that loop.
+ * open, drain and close of that channel run on that loop.
  */
 #ifndef HVBUS_VMBUS_DEVICE_H
 #define HVBUS_VMBUS_DEVICE_H

@@ -119,7 +119,7 @@ struct vmbus_sm_open { /* valid until vmbus_sm_opened() with an error, or vmbus_
 
 struct vmbus_sm_action {
 	enum vmbus_sm_action_type type;
-	struct vmbus_sm_chan *chan;	  /* all but RESET_DONE */
+	struct vmbus_sm_chan *chan;	  /* NULL: DETACHED (it may be freed), RESET_DONE */
 	void *ctx;			  /* the channel's; NULL once detached */
 	const struct vmbus_sm_open *open; /* OPEN */
 	uint32_t target_vp;		  /* MODIFY */
