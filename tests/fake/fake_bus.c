@@ -27,7 +27,8 @@ struct fake_chan {
 	uint16_t sub;
 	enum chan_state state;
 	bool faulted;
-	uint32_t pages; /* per ring; the guest memory is used again by the next open */
+	uint64_t sent_at_close; /* packets: a closed ring is not written to */
+	uint32_t pages;		/* per ring; the guest memory is used again by the next open */
 	uint64_t ring_gpa;
 	struct vmbus_chan *host, *guest;
 	struct hv_gpa_view host_in, host_out, guest_in, guest_out;
@@ -195,9 +196,26 @@ static void unmap_chan(struct fake_chan *c)
 	c->host = c->guest = NULL;
 }
 
+static uint64_t packets_sent(const struct fake_chan *c)
+{
+	struct vmbus_chan_stats st;
+
+	vmbus_chan_stats(c->host, &st);
+	return st.packets_out;
+}
+
+static void close_chan(struct fake_chan *c)
+{
+	c->state = CHAN_CLOSING;
+	c->sent_at_close = packets_sent(c);
+	c->dev->bus->counts.closes++;
+	c->dev->ops->close(c->dev->ctx, c->sub);
+}
+
 void vmbus_device_closed(struct vmbus_device *d, uint16_t sub)
 {
 	REQUIRE(sub < FAKE_BUS_SUBS && d->chan[sub].state == CHAN_CLOSING);
+	REQUIRE(packets_sent(&d->chan[sub]) == d->chan[sub].sent_at_close);
 	unmap_chan(&d->chan[sub]);
 	d->chan[sub].state = CHAN_CLOSED;
 	d->bus->counts.closed++;
@@ -210,10 +228,8 @@ void vmbus_device_revoke(struct vmbus_device *d, void (*gone)(void *dev))
 
 	d->gone = gone;
 	for (i = FAKE_BUS_SUBS; i-- > 0;) {
-		if (d->chan[i].state != CHAN_OPEN)
-			continue;
-		d->chan[i].state = CHAN_CLOSING;
-		d->ops->close(d->ctx, (uint16_t)i);
+		if (d->chan[i].state == CHAN_OPEN)
+			close_chan(&d->chan[i]);
 	}
 	d->revoked = true; /* only now: a close above may have ended at once */
 	maybe_gone(d);
@@ -355,13 +371,6 @@ int fake_bus_open(struct vmbus_bus *bus, uint32_t dev, uint16_t sub, uint32_t pa
 	c->state = CHAN_OPEN;
 	*guest = c->guest;
 	return 0;
-}
-
-static void close_chan(struct fake_chan *c)
-{
-	c->state = CHAN_CLOSING;
-	c->dev->bus->counts.closes++;
-	c->dev->ops->close(c->dev->ctx, c->sub);
 }
 
 void fake_bus_close(struct vmbus_bus *bus, uint32_t dev, uint16_t sub)

@@ -129,8 +129,8 @@ START_TEST(c08_ids_that_are_not_ours)
 	bad[5] = held[0].id - (1ull << 32);	     /* its last one */
 	bad[6] = (held[0].id & ~0xffffffffull) | 17; /* just past the table */
 	bad[7] = (held[0].id & ~0xffffffffull) | 0xffffffff;
-	bad[8] = held[0].id & 0xffffffff;	    /* no generation */
-	bad[9] = (held[0].id & ~0xffffffffull) | 9; /* a slot that is free */
+	bad[8] = held[0].id & 0xffffffff;		       /* no generation */
+	bad[9] = (uint64_t)s->queue[0].slots[8].gen << 32 | 9; /* a slot that is free */
 	bad[10] = 1;
 	bad[11] = held[0].id & ~0xffffffffull;
 	for (i = 0; i < ARRAY_SIZE(bad); i++) {

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 
 #include "tests/fake/mock_stor_guest.h"
-#include "vsp/storvsp/storvsp.h"
+#include "vsp/storvsp/stor_priv.h"
 
 #define MEMORY (24u << 20)
 
@@ -488,6 +488,32 @@ START_TEST(s25_s26_reset_waits_for_what_is_in_flight)
 }
 END_TEST
 
+/* A disk that hangs: the guest gets its answer before it gives up, and its data later. */
+START_TEST(reset_is_answered_in_bounded_time)
+{
+	struct stor_chan *c = ctl->chan[0];
+	struct mock_answer a;
+	uint32_t i;
+
+	send_reads(0, 10);
+	fake_bus_settle(bus, 50);
+	send_reset(VSTOR_OP_RESET_BUS);
+	ck_assert(!mock_guest_poll(&g, &a));
+	ck_assert_uint_ne(c->reset_timer.due_ns, 0);
+	ck_assert_uint_le(c->reset_timer.due_ns, loop_now(loop) + 5000000000ull);
+	c->reset_timer.fire(&c->reset_timer); /* as the loop would by then */
+	ck_assert(mock_guest_recv(&g, &a));
+	ck_assert_uint_eq(a.id, MOCK_RESET_ID);
+	ck_assert_uint_eq(c->reset_timer.due_ns, 0);
+	for (i = 0; i < 10; i++) {
+		finish(0);
+		ck_assert(mock_guest_recv(&g, &a));
+		ck_assert_uint_lt(a.id, 1000);
+	}
+	ck_assert(!mock_guest_recv(&g, &a)); /* the reset is not answered twice */
+}
+END_TEST
+
 START_TEST(reset_when_idle_is_answered_at_once)
 {
 	struct mock_answer a;
@@ -709,6 +735,7 @@ int main(void)
 	tcase_add_test(tc, f02_stopped_guest_costs_no_turns);
 	tcase_add_test(tc, oldest_request_is_known);
 	tcase_add_loop_test(tc, s25_s26_reset_waits_for_what_is_in_flight, 0, 3);
+	tcase_add_test(tc, reset_is_answered_in_bounded_time);
 	tcase_add_test(tc, reset_when_idle_is_answered_at_once);
 	tcase_add_test(tc, close_during_a_reset);
 	tcase_add_test(tc, close_waits_for_the_last_request);
