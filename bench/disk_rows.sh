@@ -11,6 +11,7 @@ HVBUS=${HVBUS:-build/hvbus}
 PEERS=${PEERS:-build/peers}
 ROUNDS=${ROUNDS:-8}
 SECS=${SECS:-0.5}
+MS=$(awk "BEGIN { print int($SECS * 1000) }")
 T=$(mktemp -d "${DIR:-.}/hvbus-rows-XXXXXX")
 SHM=$(mktemp -d /dev/shm/hvbus-rows-XXXXXX)
 NBD=
@@ -47,7 +48,7 @@ cpu() { ours '.cpu_ns_per_io.child + .cpu_ns_per_io.root' "$@"; }
 fio_job() {
 	local field=$1
 	shift
-	timeout 20 fio --name=j --bs=4k --invalidate=0 --time_based --runtime="$SECS" --norandommap --randrepeat=0 \
+	timeout 20 fio --name=j --bs=4k --invalidate=0 --time_based --runtime="${MS}ms" --norandommap --randrepeat=0 \
 		--output-format=json "$@" 2>>"$T/log" | sed -n '/^{/,$p' | jq ".jobs[0] | $field"
 }
 FIO_IOPS='(.read.iops + .write.iops)'

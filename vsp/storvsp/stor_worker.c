@@ -276,7 +276,7 @@ ALWAYS_INLINE void execute(struct stor_chan *c, const struct vmpkt *pkt)
 	r->reply_len = stor_reply_len(pkt);
 	r->path = srb->path_id;
 	r->target = srb->target_id;
-	r->lun = srb->lun;
+	store_relaxed(&r->lun, srb->lun); /* storvsp_oldest_ns() may be looking */
 	memcpy(r->task.cdb, srb->cdb, SCSI_CDB_LEN);
 	r->task.cdb_len = srb->cdb_length;
 	r->task.data_dir = srb->data_in;
@@ -385,8 +385,7 @@ static uint32_t drain_batch(struct stor_chan *c, bool ready, uint32_t limit)
 	bool hold;
 
 	while (n < limit && vmbus_chan_recv(c->chan, &pkt) > 0) {
-		/* Completions that engines without a disk gave at once: let the guest start on
-		 * them. */
+		/* Completions of engines without a disk are there already: let the guest start. */
 		if (++n % STOR_PUBLISH == 0)
 			vmbus_chan_flush(c->chan);
 		if (likely(ready && is_srb(&pkt, VSTOR_PACKET))) {
