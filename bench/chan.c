@@ -195,9 +195,11 @@ static void alone(struct end *client, struct end *server, int rounds)
 
 /* ---- two processes --------------------------------------------------------------- */
 
-static void provider(struct end *server)
+static void provider(struct end *server, int ready)
 {
 	pin(1);
+	if (write(ready, "k", 1) != 1)
+		return;
 	for (;;) {
 		uint32_t n = 0;
 
@@ -250,15 +252,21 @@ static void pair(struct end *client, struct end *server, int rounds)
 {
 	static const uint32_t depths[] = { 1, 8, 32, 128 };
 	double v[64];
-	pid_t pid = fork();
+	int ready[2];
+	char ok;
+	pid_t pid;
 
+	if (pipe(ready))
+		die("pipe", -errno);
+	pid = fork();
 	if (pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		provider(server);
+		provider(server, ready[1]);
+		_exit(1);
 	}
-	if (pid < 0)
+	/* Asleep until it has moved to its own core: spinning, we might not let it. */
+	if (pid < 0 || read(ready[0], &ok, 1) != 1)
 		die("fork", -errno);
-	pin(0);
 	for (size_t d = 0; d < ARRAY_SIZE(depths); d++) {
 		for (int r = 0; r < rounds; r++)
 			v[r] = pair_round(client, depths[d]);
