@@ -3,7 +3,7 @@
  * What the ring promises to an honest user: attaching, judging a run of packets once,
  * asking for room and being told.
  */
-#include "ring_rig.h"
+#include "tests/ut/ringbuf/ring_rig.h"
 
 /* A first word is trusted when it equals the last good one: not before there is one. */
 START_TEST(first_words_are_judged_unless_just_seen)
