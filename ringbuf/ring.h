@@ -64,16 +64,16 @@ struct vmring_in {
 	struct vmring_ctrl *ctrl;
 	uint8_t *data;
 	uint32_t size;
-	uint32_t next;	     /* next packet to read (private) */
-	uint32_t avail;	     /* bytes from next up to peer_write; 0 once faulted */
-	int32_t lazy_mark;   /* avail at which a quarter of the ring is popped, not committed */
-	uint32_t accept;     /* bit mask of accepted packet types (1u << type) */
-	uint64_t head;	     /* first word of the packet last peeked, found good */
-	uint32_t step;	     /* bytes of that packet with its trailer; UINT32_MAX: none */
-	uint32_t published;  /* the read_index last stored */
-	uint32_t unchecked;  /* bytes given back without a look at the writer's wish; <= N */
-	uint32_t peer_write; /* the write_index last loaded and checked */
-	bool masked;	     /* the interrupt_mask we stored */
+	uint32_t next;	   /* next packet to read (private) */
+	uint32_t avail;	   /* bytes from next up to peer_write; 0 once faulted */
+	int32_t lazy_mark; /* avail at which a quarter of the ring is popped, not committed */
+	uint32_t accept;   /* bit mask of accepted packet types (1u << type) */
+	uint32_t step;	   /* bytes of the packet last peeked, with trailer; UINT32_MAX: none */
+	struct vmpkt_desc last; /* its descriptor, found good (trans_id not kept up) */
+	uint32_t published;	/* the read_index last stored */
+	uint32_t unchecked;	/* bytes given back without a look at the writer's wish; <= N */
+	uint32_t peer_write;	/* the write_index last loaded and checked */
+	bool masked;		/* the interrupt_mask we stored */
 	enum vmring_fault why;
 	uint64_t publications, signals;
 	uint64_t dropped; /* packets stepped over, see VMRING_DROP_UNKNOWN */
@@ -177,6 +177,16 @@ ALWAYS_INLINE void vmring_copy(void *dst, const void *src, uint32_t len);
 
 typedef uint64_t __attribute__((may_alias)) vmring_word; /* one aligned unit of the data area */
 
+/* A branch, and kept one: the next packet's address need not wait for the comparison. */
+ALWAYS_INLINE uint32_t vmring_wrap(uint32_t next, uint32_t size)
+{
+	if (unlikely(next >= size)) {
+		next -= size;
+		__asm__("" : "+r"(next));
+	}
+	return next;
+}
+
 /* The rest of reserve and peek when the cached peer index does not suffice. */
 int vmring_out_reserve_slow(struct vmring_out *r, uint32_t len);
 int vmring_in_peek_slow(struct vmring_in *r, struct vmpkt_desc *desc);
@@ -217,9 +227,7 @@ static inline void vmring_out_push(struct vmring_out *r, uint32_t len)
 	 * be waited for one by one in the fence of the commit.
 	 */
 	prefetch_for_store(r->data + start + VMRING_AHEAD);
-	if (unlikely(next >= r->size)) /* a branch: the next packet need not wait for size */
-		next -= r->size;
-	r->next = next;
+	r->next = vmring_wrap(next, r->size);
 	r->room -= len + VMPKT_TRAILER;
 }
 
@@ -257,13 +265,14 @@ static inline int vmring_in_peek(struct vmring_in *r, struct vmpkt_desc *desc, c
 	if (likely(r->avail >= r->step)) {
 		const vmring_word *p = (const vmring_word *)(r->data + r->next);
 		/* Atomic: the compiler cannot fetch either word again after the checks. */
-		uint64_t head = load_relaxed(p), id = load_relaxed(p + 1);
+		uint64_t head = load_relaxed(p), id = load_relaxed(p + 1), last;
 
-		if (likely(head == r->head)) {
-			desc->type = (uint16_t)head;
-			desc->offset8 = (uint16_t)(head >> 16);
-			desc->len8 = (uint16_t)(head >> 32);
-			desc->flags = (uint16_t)(head >> 48);
+		memcpy(&last, &r->last, sizeof(last));
+		if (likely(head == last)) {
+			desc->type = r->last.type;
+			desc->offset8 = r->last.offset8;
+			desc->len8 = r->last.len8;
+			desc->flags = r->last.flags;
 			desc->trans_id = id;
 			*pkt = (const uint8_t *)p;
 			return 0;
@@ -283,9 +292,7 @@ static inline void vmring_in_pop(struct vmring_in *r, const struct vmpkt_desc *d
 	uint32_t step = r->step, next = r->next + step;
 
 	(void)desc; /* tells who reads the caller what is popped */
-	if (unlikely(next >= r->size))
-		next -= r->size;
-	r->next = next;
+	r->next = vmring_wrap(next, r->size);
 	r->avail -= step;
 }
 
@@ -317,31 +324,24 @@ ALWAYS_INLINE void vmring_copy(void *dst, const void *src, uint32_t len)
 	}
 	/*
 	 * The first words as words: senders have often just stored them, and a wider
-	 * load would have to wait until that left the store buffer.
+	 * load would have to wait until that left the store buffer. The rest from both
+	 * ends, overlapping in the middle: no loop.
 	 */
 	memcpy(d, s, 8);
 	memcpy(d + 8, s + 8, 8);
-	if (len > 80) {
-		memcpy(d + 16, s + 16, 16);
+	if (len <= 32) {
+		memcpy(d + len - 16, s + len - 16, 16);
+		return;
+	}
+	memcpy(d + 16, s + 16, 16);
+	if (len > 64) {
 		memcpy(d + 32, s + 32, 16);
 		memcpy(d + 48, s + 48, 16);
-		memcpy(d + 64, s + 64, 16);
-		d += 64;
-		s += 64;
-		len -= 64;
+		memcpy(d + len - 64, s + len - 64, 16);
+		memcpy(d + len - 48, s + len - 48, 16);
 	}
-	/* 16 to 80 left, the first 16 done: from both ends, overlapping in the middle. */
-	if (len > 48) {
-		memcpy(d + 16, s + 16, 16);
-		memcpy(d + 32, s + 32, 16);
-		memcpy(d + len - 32, s + len - 32, 16);
-		memcpy(d + len - 16, s + len - 16, 16);
-	} else if (len > 16) {
-		uint32_t at = len >= 32 ? 16 : len - 16;
-
-		memcpy(d + at, s + at, 16);
-		memcpy(d + len - 16, s + len - 16, 16);
-	}
+	memcpy(d + len - 32, s + len - 32, 16);
+	memcpy(d + len - 16, s + len - 16, 16);
 }
 
 #endif

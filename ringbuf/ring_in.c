@@ -116,7 +116,7 @@ NOINLINE int vmring_in_peek_slow(struct vmring_in *r, struct vmpkt_desc *desc)
 
 		memcpy(desc, words, sizeof(words));
 		why = judge(r, desc);
-		r->head = words[0];
+		r->last = *desc;
 		r->step = desc->len8 * 8u + VMPKT_TRAILER;
 		if (why == VMRING_OK)
 			return 0;
