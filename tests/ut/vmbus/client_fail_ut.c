@@ -177,14 +177,15 @@ START_TEST(rings_that_find_no_guest_memory)
 }
 END_TEST
 
-int main(void)
+static void add_all(TCase *tc)
 {
-	Suite *s = suite_create("vmbus/client without memory");
-	TCase *tc = tcase_create("memory");
-
-	tcase_set_timeout(tc, 20);
 	tcase_add_test(tc, every_allocation_fails_once);
 	tcase_add_test(tc, rings_that_find_no_guest_memory);
-	suite_add_tcase(s, tc);
-	return rig_main(s);
+}
+
+int main(void)
+{
+	static void (*const parts[])(TCase *) = { add_all };
+
+	return rig_main("vmbus/client without memory", parts, ARRAY_SIZE(parts));
 }

@@ -111,6 +111,27 @@ static inline uint32_t rig_count(uint32_t type)
 	return n;
 }
 
+/* Two hooks of the root about messages of one type: never answered, never taken. */
+static uint32_t rig_type;
+
+static inline int rig_swallow(struct evil_root *r, uint32_t connection, const union vmbus_msg *m,
+			      uint32_t len)
+{
+	(void)r;
+	(void)connection;
+	(void)len;
+	return m->hdr.type == rig_type ? HV_STATUS_SUCCESS : EVIL_PASS;
+}
+
+static inline int rig_refuse(struct evil_root *r, uint32_t connection, const union vmbus_msg *m,
+			     uint32_t len)
+{
+	(void)r;
+	(void)connection;
+	(void)len;
+	return m->hdr.type == rig_type ? HV_STATUS_INSUFFICIENT_BUFFERS : EVIL_PASS;
+}
+
 /* Pumps messages until @cond. */
 #define rig_until(cond)                                                                            \
 	do {                                                                                       \
@@ -163,11 +184,19 @@ static inline uint32_t rig_free_pages(void)
 	return n;
 }
 
-static inline int rig_main(Suite *s)
+static inline int rig_main(const char *name, void (*const *parts)(TCase *), size_t n)
 {
+	Suite *s = suite_create(name);
 	SRunner *sr = srunner_create(s);
 	int failed;
 
+	for (size_t i = 0; i < n; i++) {
+		TCase *tc = tcase_create(name);
+
+		tcase_set_timeout(tc, 20);
+		parts[i](tc);
+		suite_add_tcase(s, tc);
+	}
 	srunner_run_all(sr, CK_NORMAL);
 	failed = srunner_ntests_failed(sr);
 	srunner_free(sr);
