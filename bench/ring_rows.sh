@@ -45,7 +45,7 @@ comparisons() {
 
 # One run of a peer on stdin's behalf: prints VALUE LOAD, nothing when it is not there.
 peer_run() { # peer_run CLASS PROGRAM ARGS...
-	local quiet=("$peers/quiet" -w 0.6) prog=$2
+	local quiet=("$peers/quiet" -w 0) prog=$2
 	[ "$1" = r ] && quiet+=(-r)
 	shift 2
 	case $prog in
@@ -65,7 +65,7 @@ peer_run() { # peer_run CLASS PROGRAM ARGS...
 }
 
 our_run() { # our_run CLASS ARGS...
-	local quiet=("$peers/quiet" -w 0.6)
+	local quiet=("$peers/quiet" -w 0)
 	[ "$1" = r ] && quiet+=(-r)
 	shift
 	# shellcheck disable=SC2086
@@ -83,6 +83,7 @@ echo "round,row,peer,peer_value,our_value,others_peer,others_ours" >"$log"
 
 for ((round = 1; round <= rounds; round++)); do
 	[ -t 2 ] && printf '\rring rows: round %d of %d ' "$round" "$rounds" >&2
+	"$peers/quiet" -w 3 true >/dev/null # wait for a calm moment
 	while IFS='|' read -r row peer must goal unit class theirs mine; do
 		[[ $rows == *" $row "* ]] || continue
 		# A disturbed pair is repeated once; both stay in the log, the last one counts.
@@ -97,7 +98,7 @@ for ((round = 1; round <= rounds; round++)); do
 				exit 1
 			[ -n "$their_value" ] || break
 			echo "$round,$row,$peer,$their_value,$our_value,$their_load,$our_load" >>"$log"
-			awk "BEGIN { exit !($their_load > 0.15 || $our_load > 0.15) }" || break
+			awk "BEGIN { exit !($their_load > 0.3 || $our_load > 0.3) }" || break
 		done
 		echo "$row|$peer|$must|$goal|$unit|$their_value|${our_value:-}"
 	done < <(comparisons)
