@@ -38,6 +38,7 @@ static const char examples[] =
 
 struct serve {
 	struct root_config cfg;
+	char *arg[ROOT_MAX_DISKS]; /* the --disk values that cfg's strings point into */
 };
 
 static struct root *running;
@@ -55,13 +56,17 @@ static void set_socket(void *ctx, const char *v)
 
 static void set_disk(void *ctx, const char *v)
 {
-	struct root_config *c = &((struct serve *)ctx)->cfg;
-	char *copy = strdup(v), why[256];
+	struct serve *s = ctx;
+	struct root_config *c = &s->cfg;
+	char why[256];
 
 	if (c->nr_disks == ROOT_MAX_DISKS)
 		cli_die(CLI_USAGE, "--disk: %d are the limit", ROOT_MAX_DISKS);
-	if (!copy || root_parse_disk(&c->disk[c->nr_disks], copy, why, sizeof(why)))
-		cli_die(CLI_USAGE, "--disk %s: %s", v, copy ? why : "out of memory");
+	s->arg[c->nr_disks] = strdup(v);
+	if (!s->arg[c->nr_disks])
+		cli_die(CLI_FAILED, "out of memory");
+	if (root_parse_disk(&c->disk[c->nr_disks], s->arg[c->nr_disks], why, sizeof(why)))
+		cli_die(CLI_USAGE, "--disk %s: %s", v, why);
 	c->nr_disks++;
 }
 
