@@ -26,6 +26,7 @@
 #define CQ_ENTRIES  4096
 #define CQ_RESERVE  256 /* completions kept free for doorbells, fds and removals */
 #define REAP_MAX    64	/* completions per turn: disks must not starve the rest */
+#define SUBMIT_EARLY 8	/* unsent entries that go to the kernel before the turn ends */
 #define URING_TICK  32
 #define FIXED_FILES 128
 #define IOWQ_MAX    8 /* worker threads of each kind for what cannot run inline */
@@ -63,7 +64,12 @@ static int enter(struct loop *l, uint32_t wait_nr, uint32_t flags, void *arg, si
 static struct io_uring_sqe *take_sqe(struct loop *l, uint64_t user_data)
 {
 	struct io_uring *ring = &l->u.ring;
-	struct io_uring_sqe *sqe = io_uring_get_sqe(ring);
+	struct io_uring_sqe *sqe;
+
+	/* A disk that just ran dry is not to wait until the whole turn's work is prepared. */
+	if (unlikely(ring->sq.sqe_tail - ring->sq.sqe_head >= SUBMIT_EARLY))
+		enter(l, 0, 0, NULL, 0);
+	sqe = io_uring_get_sqe(ring);
 
 	if (unlikely(!sqe)) {
 		enter(l, 0, 0, NULL, 0);

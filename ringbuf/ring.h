@@ -305,7 +305,12 @@ static inline bool vmring_in_pending(struct vmring_in *r)
 {
 	if (r->avail)
 		return true;
-	return load_relaxed(&r->ctrl->write_index) != r->next && r->why == VMRING_OK;
+	if (load_relaxed(&r->ctrl->write_index) == r->next || r->why != VMRING_OK)
+		return false;
+	/* Under way from the other core while the caller gets ready to peek. */
+	__builtin_prefetch(r->data + r->next);
+	__builtin_prefetch(r->data + r->next + CACHE_LINE);
+	return true;
 }
 
 ALWAYS_INLINE void vmring_copy(void *dst, const void *src, uint32_t len)

@@ -37,6 +37,16 @@ static uint32_t distance(const struct vmring_in *r, uint32_t from, uint32_t to)
 	return to >= from ? to - from : to + r->size - from;
 }
 
+/*
+ * The writer's lines all at once instead of one miss after the other. Never beyond what
+ * is published: that would take lines away from a writer that is filling them.
+ */
+static void fetch(const struct vmring_in *r)
+{
+	for (uint32_t at = 0; at < r->avail && at < VMRING_AHEAD; at += CACHE_LINE)
+		__builtin_prefetch(r->data + r->next + at);
+}
+
 /* Loads the peer's index once and checks it; updates avail. 0 or -EPROTO. */
 static int refresh(struct vmring_in *r)
 {
@@ -55,6 +65,7 @@ static int refresh(struct vmring_in *r)
 	avail = distance(r, r->next, write);
 	r->lazy_mark += (int32_t)(avail - r->avail);
 	r->avail = avail;
+	fetch(r);
 	return 0;
 }
 

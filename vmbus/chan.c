@@ -223,6 +223,11 @@ bool vmbus_chan_pending(struct vmbus_chan *c)
 	return false;
 }
 
+bool vmbus_chan_known(const struct vmbus_chan *c)
+{
+	return c->in.avail;
+}
+
 /* ---- sending ----------------------------------------------------------------- */
 
 /* What became of one vmpkt_put_*(). */

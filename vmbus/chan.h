@@ -70,6 +70,8 @@ void vmbus_chan_mask(struct vmbus_chan *c);
 bool vmbus_chan_unmask(struct vmbus_chan *c);
 /* One load: is a packet waiting? */
 bool vmbus_chan_pending(struct vmbus_chan *c);
+/* No load: is one known to be waiting, from the last look at the ring? */
+bool vmbus_chan_known(const struct vmbus_chan *c);
 
 /*
  * Queue one packet. 0; -EAGAIN: the ring is full (see want_space); -EMSGSIZE: never

@@ -118,7 +118,8 @@ struct storvsc_io {
 };
 
 /*
- * Queues @io on queue @q; nothing is sent before storvsc_kick() or a reap that waits.
+ * Queues @io on queue @q. All is sent by storvsc_kick() or the next reap that waits, the
+ * first of many before.
  * @io is the library's until reaped. Errors, with nothing queued: -EAGAIN (depth or ring
  * exhausted, reap first), -EINVAL (not multiples of the block size, or a buffer outside
  * guest memory), -EMSGSIZE (longer than max transfer, max_discard, max_zero), -ENXIO

@@ -296,6 +296,10 @@ ALWAYS_INLINE int submit(struct sc_queue *q, enum sc_kind kind, struct storvsc_i
 		return err;
 	}
 	SC_BUMP(q->submitted);
+	if (unlikely(++q->unsent == SC_PUBLISH)) {
+		q->unsent = 0;
+		vmbus_chan_flush(q->chan);
+	}
 	if (out)
 		*out = slot;
 	return 0;

@@ -326,8 +326,11 @@ int sc_collect(struct sc_queue *q, struct storvsc_io **out, int max)
 		return 0;
 	while (n < max && (got = vmbus_chan_recv(q->chan, &pkt)) > 0) {
 		io = complete(q, &pkt);
-		if (likely(io != NULL))
-			out[n++] = io;
+		if (unlikely(io == NULL))
+			continue;
+		out[n++] = io;
+		if (!q->ios) /* it was the only one: nothing to look for */
+			break;
 	}
 	vmbus_chan_recv_done(q->chan);
 	if (unlikely(got < 0))
@@ -486,6 +489,8 @@ int storvsc_reap(struct storvsc *s, uint32_t qi, struct storvsc_io **out, int ma
 		return -EINVAL;
 	if (min > max)
 		min = max;
+	if (min) /* the root can work while we look */
+		vmbus_chan_flush(q->chan);
 	for (;;) {
 		if (unlikely(q->done_head != NULL))
 			n += done_take(q, out + n, max - n);

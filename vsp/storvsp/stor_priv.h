@@ -29,7 +29,7 @@ enum stor_state {
 };
 
 #define STOR_BATCH	   32u /* packets per drain: one busy guest must not starve the others */
-#define STOR_PUBLISH	   8u  /* packets between two publications inside a batch */
+#define STOR_PUBLISH	   8u  /* completions between two publications inside a batch */
 #define STOR_REPLY_SPACE   88u /* ring bytes of the longest completion: 16 + 64 + 8 */
 #define STOR_SAMPLE	   64u /* one request in this many is timed */
 #define STOR_IOV_INLINE	   4
@@ -78,6 +78,7 @@ struct stor_chan {
 	size_t reqs_len, iovs_len;
 	uint32_t depth, max_iov, touched, free_head;
 	uint32_t in_flight, lun_cap, sample;
+	uint32_t replies; /* since the last publication inside a batch */
 
 	/* Written by the channel's loop, read by storvsp_stats(): relaxed stores and loads. */
 	uint64_t requests, rejected, latency_sum, latency_count, latency_max;

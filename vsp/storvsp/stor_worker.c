@@ -23,6 +23,11 @@ void stor_reply(struct stor_chan *c, uint64_t trans_id, const struct vstor_packe
 	/* -EPROTO: faulted already, nobody listens. The rest would be a lost completion. */
 	if (unlikely(err && err != -EPROTO))
 		vmbus_chan_fault(c->chan, "reserved room for a completion is gone");
+	/* In the middle of many, let the guest start on the first. */
+	if (unlikely(++c->replies == STOR_PUBLISH)) {
+		c->replies = 0;
+		vmbus_chan_flush(c->chan);
+	}
 }
 
 struct outcome { /* how a SCSI status looks on the wire (section 8) */
@@ -385,11 +390,12 @@ static uint32_t drain_batch(struct stor_chan *c, bool ready, uint32_t limit)
 	bool hold;
 
 	while (n < limit && vmbus_chan_recv(c->chan, &pkt) > 0) {
-		/* Completions of engines without a disk are there already: let the guest start. */
-		if (++n % STOR_PUBLISH == 0)
-			vmbus_chan_flush(c->chan);
+		n++;
 		if (likely(ready && is_srb(&pkt, VSTOR_PACKET))) {
 			execute(c, &pkt);
+			/* A lone request is answered before anything else is looked for. */
+			if (n == 1 && !vmbus_chan_known(c->chan))
+				break;
 			continue;
 		}
 		handle_other(c, &pkt, ready);
