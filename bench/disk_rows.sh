@@ -87,11 +87,24 @@ best_nbd() {
 	{ nbd nbdkit "$1"; nbd qemu "$1"; } | sort -g | tail -n 1
 }
 
+# Who goes first changes from round to round: a disk that grants bursts, or a cache that
+# warms up, would favour the same side every time.
+A= B=
+pair() { # ROUND OUR_COMMAND...; the peer's is in peer_cmd
+	if (($1 % 2)); then
+		B=$("${@:2}")
+		A=$("${peer_cmd[@]}")
+	else
+		A=$("${peer_cmd[@]}")
+		B=$("${@:2}")
+	fi
+}
+
 # ---- one row -----------------------------------------------------------------------------
 
 # row ID PEER MUST GOAL UNIT PEER_COMMAND -- OUR_COMMAND
 row() {
-	local id=$1 peer=$2 must=$3 goal=$4 unit=$5 i p=() o=() a b
+	local id=$1 peer=$2 must=$3 goal=$4 unit=$5 i p=() o=()
 	shift 5
 	local peer_cmd=() our_cmd=()
 	while [ "$1" != -- ]; do
@@ -101,11 +114,10 @@ row() {
 	shift
 	our_cmd=("$@")
 	for ((i = 0; i < ROUNDS; i++)); do
-		a=$("${peer_cmd[@]}")
-		b=$("${our_cmd[@]}")
-		p+=("${a:-0}")
-		o+=("${b:-0}")
-		echo "  $id against $peer: round $((i + 1))/$ROUNDS  peer $a  ours $b" >&2
+		pair $i "${our_cmd[@]}"
+		p+=("${A:-0}")
+		o+=("${B:-0}")
+		echo "  $id against $peer: round $((i + 1))/$ROUNDS  peer $A  ours $B" >&2
 	done
 	paste <(printf '%s\n' "${p[@]}") <(printf '%s\n' "${o[@]}") |
 		awk -v head="$id,$peer" -v tail="$must,$goal,$unit" '
@@ -119,7 +131,7 @@ row() {
 
 # The same, but the difference in ns: CPU per I/O, ours minus the peer's, must be at most MUST.
 cpu_row() {
-	local id=$1 peer=$2 must=$3 goal=$4 i a b
+	local id=$1 peer=$2 must=$3 goal=$4 i
 	shift 4
 	local peer_cmd=()
 	while [ "$1" != -- ]; do
@@ -128,10 +140,9 @@ cpu_row() {
 	done
 	shift
 	for ((i = 0; i < ROUNDS; i++)); do
-		a=$("${peer_cmd[@]}")
-		b=$("$@")
-		echo "  $id against $peer: round $((i + 1))/$ROUNDS  peer $a  ours $b" >&2
-		echo "$a $b"
+		pair $i "$@"
+		echo "  $id against $peer: round $((i + 1))/$ROUNDS  peer $A  ours $B" >&2
+		echo "$A $B"
 	done | awk -v head="$id,$peer" -v tail="$must,$goal,us more CPU" '
 		function median(v, n,   i, j, t) {
 			for (i = 2; i <= n; i++) for (j = i; j > 1 && v[j] < v[j-1]; j--) { t = v[j]; v[j] = v[j-1]; v[j-1] = t }
@@ -164,17 +175,17 @@ measure() {
 	want S5 && row S5-32 "best nbd null QD32 (no spinning)" 2 4 IOPS best_nbd 32 -- iops --engine null --size 1G --iodepth 32 --poll never $SLEEP_CPUS
 	if want S6 || want S7; then
 		file
-		F="--filename=$T/img --size=512M"
+		F="--filename=$T/img --size=512M --cpus_allowed=0"
 		O="--filename $T/img --size 512M --direct 1"
 	fi
 	for d in 32 128; do
 		want S6 && row S6-$d "fio io_uring fixed O_DIRECT QD$d" 0.95 0.99 IOPS \
-			fio_job "$FIO_IOPS" $F --direct=1 $FIXED --rw=randread --iodepth=$d -- iops $O --iodepth $d
+			fio_job "$FIO_IOPS" $F --direct=1 $FIXED --rw=randread --iodepth=$d -- iops $O --iodepth $d --cpus 0,1
 		want S6 && cpu_row S6-cpu-$d "fio io_uring fixed O_DIRECT QD$d" 3 1.5 \
 			fio_job "$FIO_CPU" $F --direct=1 $FIXED --rw=randread --iodepth=$d -- cpu $O --iodepth $d --poll never $SLEEP_CPUS
 	done
 	want S7 && row S7-sleep "fio io_uring fixed O_DIRECT QD1" 0.95 1.0 IOPS \
-		fio_job "$FIO_IOPS" $F --direct=1 $FIXED --rw=randread --iodepth=1 -- iops $O --iodepth 1
+		fio_job "$FIO_IOPS" $F --direct=1 $FIXED --rw=randread --iodepth=1 -- iops $O --iodepth 1 --cpus 0,1
 	want S7 && row S7-poll "fio io_uring fixed O_DIRECT QD1" 1.3 1.6 IOPS \
 		fio_job "$FIO_IOPS" $F --direct=1 $FIXED --rw=randread --iodepth=1 -- iops $O --iodepth 1 --poll always --cpus 0,1
 	if want S8; then
