@@ -23,15 +23,15 @@
 #include "base/log.h"
 #include "base/loop_priv.h"
 
-#define CQ_ENTRIES  4096
-#define CQ_RESERVE  256 /* completions kept free for doorbells, fds and removals */
-#define REAP_MAX    64	/* completions per turn: disks must not starve the rest */
-#define SUBMIT_EARLY 8	/* unsent entries that go to the kernel before the turn ends */
-#define URING_TICK  32
-#define FIXED_FILES 128
-#define IOWQ_MAX    8 /* worker threads of each kind for what cannot run inline */
+#define CQ_ENTRIES   4096
+#define CQ_RESERVE   256 /* completions kept free for doorbells, fds and removals */
+#define REAP_MAX     64	 /* completions per turn: disks must not starve the rest */
+#define SUBMIT_EARLY 8	 /* unsent entries that go to the kernel before the turn ends */
+#define URING_TICK   32
+#define FIXED_FILES  128
+#define IOWQ_MAX     8 /* worker threads of each kind for what cannot run inline */
 
-#define UD_NOBODY   0
+#define UD_NOBODY    0
 
 static uint64_t slot_user_data(const struct loop *l, uint32_t slot)
 {

@@ -21,7 +21,7 @@
 #define SC_MAX_DEPTH   4096
 #define SC_MAX_PFNS    257u /* 1 MiB from inside a page */
 #define SC_MAX_PACKET  512u /* what a root may send: completions are 80 bytes */
-#define SC_PUBLISH     8u /* requests between two publications inside a batch */
+#define SC_PUBLISH     8u   /* requests between two publications inside a batch */
 #define SC_RETRIES     3
 #define SC_BLIND_SPINS 256	/* looks at the ring before the first look at the clock */
 #define SC_WAKE_NS     50000ull /* what a sleep adds to a wait */
