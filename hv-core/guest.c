@@ -18,7 +18,7 @@ bool hv_guest_take_message(struct hv_message *slot, struct hv_message *out, bool
 	out->type = type;
 	out->payload_size = load_relaxed(&slot->payload_size);
 	if (out->payload_size > HV_MSG_PAYLOAD)
-		out->payload_size = HV_MSG_PAYLOAD;
+		out->payload_size = 0; /* none is that long; an empty one is dropped */
 	out->sender = slot->sender;
 	snapshot(out->payload, slot->payload, out->payload_size);
 	/*

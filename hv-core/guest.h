@@ -16,8 +16,8 @@
 
 /*
  * Moves the message of @slot into *@out (payload_size <= 240, the rest of the payload
- * zero) and empties the slot. False when it is empty. *@eom: the root has more
- * to deliver, write HV_MSR_EOM now.
+ * zero; a size beyond that is taken for 0) and empties the slot. False when it is
+ * empty. *@eom: the root has more to deliver, write HV_MSR_EOM now.
  */
 bool hv_guest_take_message(struct hv_message *slot, struct hv_message *out, bool *eom);
 
