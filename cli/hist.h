@@ -24,7 +24,7 @@ static inline uint32_t hist_index(uint64_t v)
 	if (v < HIST_SUB)
 		return (uint32_t)v;
 	shift = 57u - (uint32_t)__builtin_clzll(v); /* v >> shift is in 64..127 */
-	i = (shift + 1) * HIST_SUB + (uint32_t)((v >> shift) - HIST_SUB);
+	i = shift * HIST_SUB + (uint32_t)(v >> shift);
 	return i < HIST_SIZE ? i : HIST_SIZE - 1;
 }
 

@@ -69,12 +69,17 @@ static uint64_t next_random(struct load *l)
 	return l->rng * 0x2545f4914f6cdd1dull;
 }
 
-static uint64_t pick_block(struct load *l)
+static bool picks_at_random(const struct load *l)
+{
+	return l->cfg.rw >= LOAD_RANDREAD && l->cfg.rw != LOAD_RW;
+}
+
+static uint64_t pick_block(struct load *l, bool at_random)
 {
 	uint64_t b;
 
 	do {
-		if (l->cfg.rw >= LOAD_RANDREAD && l->cfg.rw != LOAD_RW) {
+		if (at_random) {
 			b = (uint64_t)(((unsigned __int128)next_random(l) * l->blocks) >> 64);
 		} else {
 			b = l->cursor++;
@@ -135,14 +140,12 @@ static bool block_matches(const struct load *l, const struct load_io *io)
 static void account(struct load *l, struct load_io *io, uint64_t now)
 {
 	hist_add(&l->hist, now - io->start_ns);
-	l->done++;
-	l->bytes += l->cfg.bs;
 	if (unlikely(io->io.result)) {
 		l->errors++;
 		if (!l->first_error)
 			l->first_error = io->io.result;
 	}
-	if (l->in_flight) {
+	if (unlikely(l->in_flight)) {
 		l->in_flight[io->block] = 0;
 		if (io->io.op == STORVSC_READ && !io->io.result && !block_matches(l, io))
 			l->mismatches++;
@@ -150,12 +153,12 @@ static void account(struct load *l, struct load_io *io, uint64_t now)
 	l->free_io[l->nr_free++] = io;
 }
 
-static int submit_one(struct load *l, struct load_io *io, uint64_t now)
+ALWAYS_INLINE int submit_one(struct load *l, struct load_io *io, uint64_t now)
 {
 	io->start_ns = now;
 	io->io.offset = l->cfg.first + io->block * l->cfg.bs;
 	io->io.result = 0;
-	if (l->in_flight) {
+	if (unlikely(l->in_flight)) {
 		l->in_flight[io->block] = 1;
 		if (io->io.op == STORVSC_WRITE)
 			stamp_block(l, io);
@@ -165,17 +168,17 @@ static int submit_one(struct load *l, struct load_io *io, uint64_t now)
 
 static int fill(struct load *l, uint64_t now)
 {
+	bool at_random = picks_at_random(l);
+
 	while (l->nr_free) {
 		struct load_io *io = l->free_io[l->nr_free - 1];
 		int err;
 
-		io->block = pick_block(l);
+		io->block = pick_block(l, at_random);
 		io->io.op = pick_write(l) ? STORVSC_WRITE : STORVSC_READ;
 		err = submit_one(l, io, now);
-		if (err == -EAGAIN && l->nr_free < l->cfg.depth)
-			return 0;
-		if (err)
-			return err;
+		if (unlikely(err))
+			return err == -EAGAIN && l->nr_free < l->cfg.depth ? 0 : err;
 		l->nr_free--;
 	}
 	return 0;
@@ -185,10 +188,15 @@ static int collect(struct load *l, int min, uint64_t *now)
 {
 	struct load_io *out[REAP_MAX];
 	int n = l->target->reap(l->target, out, REAP_MAX, min), i;
+	uint64_t at = clock_ns();
 
-	*now = clock_ns();
+	*now = at;
+	if (n <= 0)
+		return n;
 	for (i = 0; i < n; i++)
-		account(l, out[i], *now);
+		account(l, out[i], at);
+	l->done += (uint64_t)n;
+	l->bytes += (uint64_t)n * l->cfg.bs;
 	return n;
 }
 

@@ -112,7 +112,7 @@ static inline int vmring_out_reserve(struct vmring_out *r, uint32_t len, void **
 
 /*
  * Ends the packet just reserved: writes its trailer, moves on. @len as reserved;
- * no other call on the ring in between.
+ * no other call on the ring in between. Its bytes may be filled in before or after.
  */
 static inline void vmring_out_push(struct vmring_out *r, uint32_t len);
 
@@ -168,10 +168,11 @@ bool vmring_in_unmask(struct vmring_in *r);
 static inline bool vmring_in_pending(struct vmring_in *r);
 
 /*
- * Copies @len bytes, a multiple of 8, between a ring and private memory; short
- * ones without a call. Both pointers are 8-byte aligned or better.
+ * Copies @len bytes, a multiple of 8, between a ring and private memory; up to
+ * VMRING_SHORT_COPY without a call. Both pointers are 8-byte aligned or better.
  */
 ALWAYS_INLINE void vmring_copy(void *dst, const void *src, uint32_t len);
+#define VMRING_SHORT_COPY 128u
 
 /* ---- per-packet paths ------------------------------------------------------------ */
 
@@ -192,10 +193,16 @@ int vmring_out_reserve_slow(struct vmring_out *r, uint32_t len);
 int vmring_in_peek_slow(struct vmring_in *r, struct vmpkt_desc *desc);
 bool vmring_in_commit_unfenced(struct vmring_in *r);
 
-static inline int vmring_out_reserve(struct vmring_out *r, uint32_t len, void **pkt)
+/* By the last look at the peer's index. */
+ALWAYS_INLINE bool vmring_out_fits(const struct vmring_out *r, uint32_t len)
 {
 	/* room is at most N - 8 and 0 on a faulted ring, so this is the only check. */
-	if (unlikely(len > VMPKT_MAX_LEN || len + VMPKT_TRAILER > r->room)) {
+	return likely(len <= VMPKT_MAX_LEN && len + VMPKT_TRAILER <= r->room);
+}
+
+static inline int vmring_out_reserve(struct vmring_out *r, uint32_t len, void **pkt)
+{
+	if (unlikely(!vmring_out_fits(r, len))) {
 		int err = vmring_out_reserve_slow(r, len);
 
 		if (err)
@@ -219,16 +226,17 @@ ALWAYS_INLINE void prefetch_for_store(void *p)
 
 static inline void vmring_out_push(struct vmring_out *r, uint32_t len)
 {
-	uint32_t start = r->next, next = start + len + VMPKT_TRAILER;
+	uint32_t start = r->next, next = vmring_wrap(start + len + VMPKT_TRAILER, r->size);
+	uint8_t *pkt = r->data + start;
 
-	*(vmring_word *)(r->data + start + len) = (uint64_t)start << 32;
+	r->next = next;
+	r->room -= len + VMPKT_TRAILER;
+	*(vmring_word *)(pkt + len) = (uint64_t)start << 32;
 	/*
 	 * The reader had these lines last; fetched only when stored to, they would
 	 * be waited for one by one in the fence of the commit.
 	 */
-	prefetch_for_store(r->data + start + VMRING_AHEAD);
-	r->next = vmring_wrap(next, r->size);
-	r->room -= len + VMPKT_TRAILER;
+	prefetch_for_store(pkt + VMRING_AHEAD);
 }
 
 static inline bool vmring_out_commit(struct vmring_out *r)
@@ -258,25 +266,34 @@ static inline bool vmring_out_commit(struct vmring_out *r)
  * Packets come in runs of one kind. A first word equal to the last good one needs no
  * second judgement, only that the packet is all there; and the next packet's address
  * then follows from step, which is known, instead of from bytes still on their way
- * from the other core.
+ * from the other core. True: r->last describes it, but for its @trans_id.
  */
+ALWAYS_INLINE bool vmring_in_peek_same(struct vmring_in *r, uint64_t *trans_id, const uint8_t **pkt)
+{
+	const vmring_word *p = (const vmring_word *)(r->data + r->next);
+	uint64_t head, last;
+
+	if (unlikely(r->avail < r->step))
+		return false;
+	/* Atomic: the compiler cannot fetch either word again after the checks. */
+	head = load_relaxed(p);
+	*trans_id = load_relaxed(p + 1);
+	memcpy(&last, &r->last, sizeof(last));
+	*pkt = (const uint8_t *)p;
+	return likely(head == last);
+}
+
 static inline int vmring_in_peek(struct vmring_in *r, struct vmpkt_desc *desc, const uint8_t **pkt)
 {
-	if (likely(r->avail >= r->step)) {
-		const vmring_word *p = (const vmring_word *)(r->data + r->next);
-		/* Atomic: the compiler cannot fetch either word again after the checks. */
-		uint64_t head = load_relaxed(p), id = load_relaxed(p + 1), last;
+	uint64_t id;
 
-		memcpy(&last, &r->last, sizeof(last));
-		if (likely(head == last)) {
-			desc->type = r->last.type;
-			desc->offset8 = r->last.offset8;
-			desc->len8 = r->last.len8;
-			desc->flags = r->last.flags;
-			desc->trans_id = id;
-			*pkt = (const uint8_t *)p;
-			return 0;
-		}
+	if (likely(vmring_in_peek_same(r, &id, pkt))) {
+		desc->type = r->last.type;
+		desc->offset8 = r->last.offset8;
+		desc->len8 = r->last.len8;
+		desc->flags = r->last.flags;
+		desc->trans_id = id;
+		return 0;
 	}
 	/* Through a copy, or the caller's descriptor could not live in registers. */
 	struct vmpkt_desc copy = { 0 };
@@ -318,7 +335,7 @@ ALWAYS_INLINE void vmring_copy(void *dst, const void *src, uint32_t len)
 	const uint8_t *s = src;
 	uint8_t *d = dst;
 
-	if (len > 128) {
+	if (len > VMRING_SHORT_COPY) {
 		memcpy(d, s, len);
 		return;
 	}

@@ -5,6 +5,9 @@
  * the signal, and counters that are plain stores of the owner. What costs most is
  * not instructions but the control page's cache line travelling between the two ends:
  * it is written as rarely as the protocol allows.
+ *
+ * What runs per storage request exists twice: the usual case, that calls nothing and so
+ * saves no registers for it, and *_slow() for the rest, which starts from the beginning.
  */
 #include "vmbus/chan.h"
 
@@ -168,29 +171,57 @@ static int nothing(struct vmbus_chan *c, int err)
 	return 0;
 }
 
-int vmbus_chan_recv(struct vmbus_chan *c, struct vmpkt *pkt)
+/* Everything behind the descriptor, @len bytes: nothing of it is fetched from the ring again. */
+ALWAYS_INLINE void copy_out(struct vmbus_chan *c, const uint8_t *shared, uint32_t len)
+{
+	vmring_copy(c->copy + VMPKT_HEADER, shared + VMPKT_HEADER, len);
+	__asm__ volatile("" ::: "memory");
+}
+
+ALWAYS_INLINE int received(struct vmbus_chan *c, const struct vmpkt_desc *desc)
+{
+	vmring_in_pop(&c->in, desc);
+	BUMP(c->packets_in);
+	return 1;
+}
+
+static NOINLINE int recv_slow(struct vmbus_chan *c, struct vmpkt *pkt)
 {
 	enum vmring_fault why = VMRING_OK;
 	struct vmpkt_desc desc;
 	const uint8_t *shared;
-	uint32_t len;
 	int err;
 
-	if (unlikely(c->why))
+	if (c->why)
 		return -EPROTO;
 	err = vmring_in_peek(&c->in, &desc, &shared);
 	if (err)
 		return nothing(c, err);
-	len = desc.len8 * 8u;
-	if (unlikely(len > c->max_packet))
+	if (desc.len8 * 8u > c->max_packet)
 		return fault(c, "packet longer than the channel accepts");
-	vmring_copy(c->copy + sizeof(desc), shared + sizeof(desc), len - sizeof(desc));
-	__asm__ volatile("" ::: "memory"); /* nothing below is fetched from the ring again */
-	if (unlikely(vmpkt_decode(pkt, c->copy, &desc, &why)))
+	copy_out(c, shared, desc.len8 * 8u - VMPKT_HEADER);
+	if (vmpkt_decode(pkt, c->copy, &desc, &why))
 		return fault(c, vmring_fault_name(why));
-	vmring_in_pop(&c->in, &desc);
-	BUMP(c->packets_in);
-	return 1;
+	return received(c, &desc);
+}
+
+/* One more like the last. Whatever is not, or is long, or has odd ranges, starts anew elsewhere. */
+int vmbus_chan_recv(struct vmbus_chan *c, struct vmpkt *pkt)
+{
+	const struct vmpkt_desc *desc = &c->in.last;
+	const uint8_t *shared;
+	uint64_t trans_id;
+	uint32_t len;
+
+	if (unlikely(c->why || !vmring_in_peek_same(&c->in, &trans_id, &shared)))
+		return recv_slow(c, pkt);
+	len = desc->len8 * 8u - VMPKT_HEADER;
+	if (unlikely(len > VMRING_SHORT_COPY || desc->len8 * 8u > c->max_packet))
+		return recv_slow(c, pkt);
+	copy_out(c, shared, len);
+	if (unlikely(!vmpkt_decode_simple(pkt, c->copy, desc, trans_id)))
+		return recv_slow(c, pkt);
+	return received(c, desc);
 }
 
 void vmbus_chan_recv_done(struct vmbus_chan *c)
@@ -248,11 +279,21 @@ int vmbus_chan_send(struct vmbus_chan *c, uint16_t flags, uint64_t trans_id, con
 	return sent(c, vmpkt_put_inband(&c->out, flags, trans_id, payload, len));
 }
 
+static NOINLINE int send_completion_slow(struct vmbus_chan *c, uint64_t trans_id,
+					 const void *payload, uint32_t len)
+{
+	if (c->why)
+		return -EPROTO;
+	return sent(c, vmpkt_put_completion(&c->out, trans_id, payload, len));
+}
+
 int vmbus_chan_send_completion(struct vmbus_chan *c, uint64_t trans_id, const void *payload,
 			       uint32_t len)
 {
-	if (unlikely(c->why))
-		return -EPROTO;
+	if (unlikely(c->why || len > VMRING_SHORT_COPY))
+		return send_completion_slow(c, trans_id, payload, len);
+	if (unlikely(!vmring_out_fits(&c->out, vmpkt_total(VMPKT_HEADER, len))))
+		return send_completion_slow(c, trans_id, payload, len);
 	return sent(c, vmpkt_put_completion(&c->out, trans_id, payload, len));
 }
 
@@ -264,6 +305,28 @@ int vmbus_chan_send_gpa_direct(struct vmbus_chan *c, uint16_t flags, uint64_t tr
 		return -EPROTO;
 	return sent(c, vmpkt_put_gpa_direct(&c->out, flags, trans_id, byte_count, byte_offset, pfn,
 					    npfn, payload, len));
+}
+
+static NOINLINE int send_gpa_blank_slow(struct vmbus_chan *c, uint16_t flags, uint64_t trans_id,
+					uint32_t byte_count, uint32_t byte_offset, uint32_t len,
+					uint64_t **pfn)
+{
+	if (c->why)
+		return -EPROTO;
+	return sent(c, vmpkt_put_gpa_blank(&c->out, flags, trans_id, byte_count, byte_offset, len,
+					   pfn));
+}
+
+int vmbus_chan_send_gpa_blank(struct vmbus_chan *c, uint16_t flags, uint64_t trans_id,
+			      uint32_t byte_count, uint32_t byte_offset, uint32_t len,
+			      uint64_t **pfn)
+{
+	uint32_t total = vmpkt_total(vmpkt_gpa_header(byte_count, byte_offset), len);
+
+	if (unlikely(c->why || !vmring_out_fits(&c->out, total)))
+		return send_gpa_blank_slow(c, flags, trans_id, byte_count, byte_offset, len, pfn);
+	return sent(c, vmpkt_put_gpa_blank(&c->out, flags, trans_id, byte_count, byte_offset, len,
+					   pfn));
 }
 
 void vmbus_chan_flush(struct vmbus_chan *c)
@@ -297,19 +360,6 @@ bool vmbus_chan_want_space(struct vmbus_chan *c, uint32_t bytes)
 
 /* ---- the rest ------------------------------------------------------------------ */
 
-/* The first range without a walk: vmpkt_decode() has checked that its pages are there. */
-ALWAYS_INLINE void first_range(const struct vmpkt *pkt, uint32_t *count, uint32_t *offset,
-			       const uint64_t **pfn, uint32_t *npfn)
-{
-	struct vmpkt_gpa_range r;
-
-	memcpy(&r, pkt->ranges, sizeof(r));
-	*count = r.byte_count;
-	*offset = r.byte_offset;
-	*pfn = (const uint64_t *)(const void *)(pkt->ranges + sizeof(r));
-	*npfn = (pkt->ranges_len - (uint32_t)sizeof(r)) / 8; /* or more: @count limits */
-}
-
 int vmbus_chan_iov(struct vmbus_chan *c, const struct vmpkt *pkt, uint32_t index, uint32_t len,
 		   struct iovec *iov, int max)
 {
@@ -319,7 +369,7 @@ int vmbus_chan_iov(struct vmbus_chan *c, const struct vmpkt *pkt, uint32_t index
 	if (unlikely(pkt->type != VMPKT_GPA_DIRECT || index >= pkt->range_count))
 		return -EINVAL;
 	if (likely(index == 0)) {
-		first_range(pkt, &count, &offset, &pfn, &npfn);
+		vmpkt_first_range(pkt, &count, &offset, &pfn, &npfn);
 	} else {
 		do {
 			if (!vmpkt_next_range(pkt, &cursor, &count, &offset, &pfn, &npfn))

@@ -84,6 +84,13 @@ int vmbus_chan_send_completion(struct vmbus_chan *c, uint64_t trans_id, const vo
 int vmbus_chan_send_gpa_direct(struct vmbus_chan *c, uint16_t flags, uint64_t trans_id,
 			       uint32_t byte_count, uint32_t byte_offset, const uint64_t *pfn,
 			       uint32_t npfn, const void *payload, uint32_t len);
+/*
+ * The same with blanks: at *@pfn the page numbers, then @len bytes of payload. To be
+ * filled in before the next call on the channel and never read back.
+ */
+int vmbus_chan_send_gpa_blank(struct vmbus_chan *c, uint16_t flags, uint64_t trans_id,
+			      uint32_t byte_count, uint32_t byte_offset, uint32_t len,
+			      uint64_t **pfn);
 
 /* Publishes what was queued and signals the peer when the ring's rules demand it. */
 void vmbus_chan_flush(struct vmbus_chan *c);

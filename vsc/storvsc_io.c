@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Requests out. Runs once per I/O: a slot from a list, 64 bytes built in registers and on
- * the stack, page numbers by subtraction, one copy into the ring.
+ * Requests out. Runs once per I/O: a slot from a list, a packet built where it goes, in
+ * the ring, page numbers by subtraction. What is in the ring is only written: the root
+ * may write there too.
  */
 #include "vsc/storvsc_priv.h"
 
@@ -11,12 +12,6 @@
 #define SRB_SECONDS 60
 
 #define CDB_FUA	    0x08
-
-struct request { /* on its way into the ring */
-	struct vstor_packet p;
-	uint32_t len, offset, npfn;
-	uint64_t pfn[SC_MAX_PFNS];
-};
 
 /* ---- the SRB ------------------------------------------------------------------------ */
 
@@ -54,84 +49,119 @@ void sc_srb_packet(struct vstor_packet *p, uint8_t lun, const uint8_t *cdb, uint
 
 /* ---- into the ring ---------------------------------------------------------------------- */
 
-/* The ring is full: unless there is room by now, the root is to signal when there is. */
-static NOINLINE bool no_room(struct sc_queue *q, uint32_t npfn)
+/*
+ * The ring was full, or worse: @err. True: there is room by now. Otherwise the root is
+ * to signal when there is.
+ */
+static bool room_again(struct sc_queue *q, int err, uint32_t npfn)
 {
 	uint32_t need = (npfn ? 32 + 8 * npfn : 16) + VSTOR_PACKET + VMPKT_TRAILER;
 
-	return vmbus_chan_want_space(q->chan, need);
+	return err == -EAGAIN && !vmbus_chan_want_space(q->chan, need);
 }
 
-ALWAYS_INLINE int send(struct sc_queue *q, const struct sc_slot *slot, const struct vstor_packet *p,
-		       uint32_t len, uint32_t offset, const uint64_t *pfn, uint32_t npfn)
+static int send_error(int err)
+{
+	return err == -EPROTO ? -EIO : err; /* the next collect buries the queue */
+}
+
+/* With data: its page numbers are to be put at *@to, and a struct vstor_packet behind them. */
+ALWAYS_INLINE int send_blank(struct sc_queue *q, const struct sc_slot *slot, uint32_t len,
+			     uint32_t offset, uint64_t **to)
+{
+	return vmbus_chan_send_gpa_blank(q->chan, VMPKT_FLAG_COMPLETION_REQUESTED, sc_slot_id(slot),
+					 len, offset, VSTOR_PACKET, to);
+}
+
+static int send_without_data(struct sc_queue *q, const struct sc_slot *slot,
+			     const struct vstor_packet *p)
 {
 	int err;
 
 	do {
-		if (npfn)
-			err = vmbus_chan_send_gpa_direct(q->chan, VMPKT_FLAG_COMPLETION_REQUESTED,
-							 sc_slot_id(q, slot), len, offset, pfn,
-							 npfn, p, VSTOR_PACKET);
-		else
-			err = vmbus_chan_send(q->chan, VMPKT_FLAG_COMPLETION_REQUESTED,
-					      sc_slot_id(q, slot), p, VSTOR_PACKET);
-	} while (unlikely(err == -EAGAIN && !no_room(q, npfn)));
-	return unlikely(err == -EPROTO) ? -EIO : err; /* the next collect buries the queue */
+		err = vmbus_chan_send(q->chan, VMPKT_FLAG_COMPLETION_REQUESTED, sc_slot_id(slot), p,
+				      VSTOR_PACKET);
+	} while (room_again(q, err, 0));
+	return send_error(err);
+}
+
+/* The numbers of the pages that @len bytes at @gpa touch. Returns the place behind them. */
+ALWAYS_INLINE void *put_pages(uint64_t *to, uint64_t gpa, uint32_t len)
+{
+	uint64_t pfn = gpa / 4096, n = (gpa + len + 4095) / 4096 - pfn, i;
+
+	for (i = 0; i < n; i++)
+		to[i] = pfn + i;
+	return to + n;
 }
 
 int sc_send_flat(struct sc_queue *q, const struct sc_slot *slot, const struct vstor_packet *p,
 		 uint64_t gpa, uint32_t len)
 {
-	uint32_t offset = gpa % 4096, n = len ? (offset + len + 4095) / 4096 : 0, i;
-	uint64_t pfn[SC_MAX_PFNS];
+	uint32_t offset = gpa % 4096;
+	uint64_t *to;
+	int err;
 
-	if (n > SC_MAX_PFNS)
-		return -EMSGSIZE;
-	for (i = 0; i < n; i++)
-		pfn[i] = gpa / 4096 + i;
-	return send(q, slot, p, len, offset, pfn, n);
+	if (!len)
+		return send_without_data(q, slot, p);
+	do {
+		err = send_blank(q, slot, len, offset, &to);
+	} while (room_again(q, err, (uint32_t)vmpkt_pages(len, offset)));
+	if (err)
+		return send_error(err);
+	memcpy(put_pages(to, gpa, len), p, sizeof(*p));
+	return 0;
 }
 
 /* ---- buffers -------------------------------------------------------------------------------- */
 
-/* The usual case: one piece of memory. */
-ALWAYS_INLINE int pages_of_one(const struct storvsc *s, struct request *r, const struct iovec *v)
+/* The pages of an I/O in pieces, of which only the whole may start and end inside pages. */
+static NOINLINE int gather(const struct storvsc *s, const struct storvsc_io *io, uint64_t *pfn)
 {
-	uint64_t gpa = sc_gpa(s, v->iov_base, r->len), pfn = gpa >> 12;
-	uint32_t i;
-
-	if (unlikely(gpa == UINT64_MAX || v->iov_len != r->len))
-		return -EINVAL;
-	r->offset = (uint32_t)gpa & 4095;
-	r->npfn = (r->offset + r->len + 4095) >> 12;
-	for (i = 0; i < r->npfn; i++)
-		r->pfn[i] = pfn + i;
-	return 0;
-}
-
-static NOINLINE int pages_of_many(const struct storvsc *s, struct request *r,
-				  const struct iovec *iov, int niov)
-{
-	uint32_t i, n, total = 0;
-	uint64_t gpa;
+	const struct iovec *iov = io->iov;
+	uint32_t n, npfn = 0;
+	uint64_t gpa, left = io->len;
 	int k;
 
-	for (k = 0; k < niov; k++) {
+	for (k = 0; k < io->niov; k++) {
 		gpa = sc_gpa(s, iov[k].iov_base, iov[k].iov_len);
-		if (gpa == UINT64_MAX || !iov[k].iov_len || iov[k].iov_len > r->len - total)
+		if (gpa == UINT64_MAX || !iov[k].iov_len || iov[k].iov_len > left)
 			return -EINVAL;
-		if ((k && gpa % 4096) || (k < niov - 1 && (gpa + iov[k].iov_len) % 4096))
+		if ((k && gpa % 4096) || (k < io->niov - 1 && (gpa + iov[k].iov_len) % 4096))
 			return -EINVAL;
-		if (!k)
-			r->offset = gpa % 4096;
-		n = (uint32_t)((gpa % 4096 + iov[k].iov_len + 4095) / 4096);
-		if (n > SC_MAX_PFNS - r->npfn)
+		n = (uint32_t)vmpkt_pages((uint32_t)iov[k].iov_len, gpa % 4096);
+		if (n > SC_MAX_PFNS - npfn)
 			return -EMSGSIZE;
-		for (i = 0; i < n; i++)
-			r->pfn[r->npfn++] = gpa / 4096 + i;
-		total += (uint32_t)iov[k].iov_len;
+		put_pages(pfn + npfn, gpa, (uint32_t)iov[k].iov_len);
+		npfn += n;
+		left -= iov[k].iov_len;
 	}
-	return total == r->len ? 0 : -EINVAL;
+	return left ? -EINVAL : 0;
+}
+
+/*
+ * Where the data starts, *@gpa. Nearly always it is one piece; otherwise the pages are
+ * in @pfn.
+ */
+ALWAYS_INLINE int locate(const struct storvsc *s, const struct storvsc_io *io, uint64_t *pfn,
+			 uint64_t *gpa)
+{
+	int err;
+
+	if (likely(io->niov == 1))
+		err = likely(io->iov->iov_len == io->len) ? 0 : -EINVAL;
+	else
+		err = gather(s, io, pfn);
+	if (unlikely(err))
+		return err;
+	*gpa = sc_gpa(s, io->iov->iov_base, io->iov->iov_len);
+	return likely(*gpa != UINT64_MAX) ? 0 : -EINVAL;
+}
+
+static void *put_list(uint64_t *to, const uint64_t *pfn, uint64_t n)
+{
+	memcpy(to, pfn, n * sizeof(*pfn));
+	return to + n;
 }
 
 /* ---- commands -----------------------------------------------------------------------------------
@@ -156,40 +186,58 @@ ALWAYS_INLINE void cdb_rw(struct vstor_packet *p, bool write, bool fua, uint64_t
 	be32_put(cdb + 10, count);
 }
 
+/* The ring was full, or worse. Once there is room: from the beginning. */
+static NOINLINE int not_sent(struct sc_queue *q, struct sc_slot *slot, const struct storvsc_io *io,
+			     int err)
+{
+	uint32_t offset = (uint32_t)sc_gpa(q->s, io->iov->iov_base, 1) % 4096;
+
+	if (room_again(q, err, (uint32_t)vmpkt_pages((uint32_t)io->len, offset)))
+		return sc_send_io(q, slot, io);
+	return send_error(err);
+}
+
 ALWAYS_INLINE int send_rw(struct sc_queue *q, struct sc_slot *slot, const struct storvsc_io *io,
 			  bool write)
 {
 	const struct storvsc *s = q->s;
 	uint8_t shift = load_relaxed(&s->lun[io->lun].shift);
 	uint32_t mask = (1u << shift) - 1;
+	uint64_t gpa, *to, pieces[SC_MAX_PFNS];
+	struct vstor_packet *p;
 	bool fua = false;
-	struct request r;
+	uint32_t len;
 	int err;
 
 	if (unlikely(!shift))
 		return -ENXIO;
 	if (unlikely(io->len > s->max_transfer))
 		return -EMSGSIZE;
-	if (unlikely(((io->offset | io->len) & mask) || !io->len || io->niov <= 0))
+	if (unlikely(((io->offset | io->len) & mask) || !io->len))
 		return -EINVAL;
 	if (write && unlikely(io->flags & STORVSC_FUA)) {
 		if (load_relaxed(&s->lun[io->lun].fua) == SC_FUA_NO)
 			return -EOPNOTSUPP;
 		fua = load_relaxed(&s->lun[io->lun].fua) == SC_FUA_YES;
 	}
-	r.len = (uint32_t)io->len;
-	r.npfn = 0;
-	err = likely(io->niov == 1) ? pages_of_one(s, &r, io->iov)
-				    : pages_of_many(s, &r, io->iov, io->niov);
+	len = (uint32_t)io->len;
+	err = locate(s, io, pieces, &gpa);
 	if (unlikely(err))
 		return err;
-	if (write)
-		srb_fill(&r.p, io->lun, 10, VSTOR_DATA_OUT, VSTOR_SRB_FLAG_DATA_OUT, r.len);
+	err = send_blank(q, slot, len, (uint32_t)gpa % 4096, &to);
+	if (unlikely(err))
+		return not_sent(q, slot, io, err);
+	if (likely(io->niov == 1))
+		p = put_pages(to, gpa, len);
 	else
-		srb_fill(&r.p, io->lun, 10, VSTOR_DATA_IN, VSTOR_SRB_FLAG_DATA_IN, r.len);
-	cdb_rw(&r.p, write, fua, io->offset >> shift, r.len >> shift);
-	slot->need = r.len;
-	return send(q, slot, &r.p, r.len, r.offset, r.pfn, r.npfn);
+		p = put_list(to, pieces, vmpkt_pages(len, (uint32_t)gpa % 4096));
+	if (write)
+		srb_fill(p, io->lun, 10, VSTOR_DATA_OUT, VSTOR_SRB_FLAG_DATA_OUT, len);
+	else
+		srb_fill(p, io->lun, 10, VSTOR_DATA_IN, VSTOR_SRB_FLAG_DATA_IN, len);
+	cdb_rw(p, write, fua, io->offset >> shift, len >> shift);
+	slot->need = len;
+	return 0;
 }
 
 /* SYNCHRONIZE CACHE(10) of everything. */
@@ -283,7 +331,7 @@ ALWAYS_INLINE int submit(struct sc_queue *q, enum sc_kind kind, struct storvsc_i
 	struct sc_slot *slot;
 	int err;
 
-	if (unlikely(q->dead))
+	if (unlikely(q->dead < 0))
 		return q->dead;
 	slot = sc_slot_get(q, kind, io);
 	if (unlikely(!slot))
@@ -296,10 +344,8 @@ ALWAYS_INLINE int submit(struct sc_queue *q, enum sc_kind kind, struct storvsc_i
 		return err;
 	}
 	SC_BUMP(q->submitted);
-	if (unlikely(++q->unsent == SC_PUBLISH)) {
-		q->unsent = 0;
+	if (unlikely(q->submitted % SC_PUBLISH == 0))
 		vmbus_chan_flush(q->chan);
-	}
 	if (out)
 		*out = slot;
 	return 0;

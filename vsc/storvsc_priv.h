@@ -38,12 +38,13 @@ enum sc_kind {
 	SC_ORPHAN, /* its waiter gave up; the root may still use the pages */
 };
 
-/* One entry of a queue's request table. Its index and @gen are the transaction id. */
+/* One entry of a queue's request table. @self and @gen are the transaction id. */
 struct sc_slot {
 	void *owner;
 	uint32_t gen;  /* counts uses: an id of an earlier use is not ours */
-	uint32_t next; /* free or retry list: index + 1 */
+	uint32_t self; /* index + 1; while in use */
 	uint32_t need; /* bytes that a success must have moved */
+	uint32_t next; /* free or retry list: index + 1 */
 	uint8_t kind;  /* enum sc_kind */
 	uint8_t retries;
 	uint32_t bounce_pages; /* of an orphan: freed when the answer comes after all */
@@ -64,11 +65,14 @@ struct sc_queue {
 	struct sc_slot *slots;
 	uint32_t depth, free_head;
 	uint32_t retry_head; /* index + 1 of a slot that waits to be sent again */
-	uint32_t unsent;     /* requests since the last publication inside a batch */
-	uint32_t ios;	     /* slots of kind SC_IO */
-	uint32_t busy;	     /* slots that are not free */
+	/*
+	 * Apart: side by side, both are counted up with one vector addition, and its load
+	 * waits until the two stores of the last counting down have left the core.
+	 */
+	uint32_t ios; /* slots of kind SC_IO */
 	uint32_t vp;
-	int dead;	   /* 0, or what every call returns from now on */
+	uint32_t busy;	   /* slots that are not free */
+	int dead;	   /* 0, or the -errno that every call returns from now on */
 	uint32_t collects; /* see sc_check_alive() */
 
 	uint64_t submitted, completed, errors, ignored, retried, sleeps, spins; /* relaxed */
@@ -109,9 +113,9 @@ void sc_queues_close(struct storvsc *s);
 
 /* ---- storvsc_io.c ------------------------------------------------------------------ */
 
-ALWAYS_INLINE uint64_t sc_slot_id(const struct sc_queue *q, const struct sc_slot *slot)
+ALWAYS_INLINE uint64_t sc_slot_id(const struct sc_slot *slot)
 {
-	return (uint64_t)slot->gen << 32 | ((uint32_t)(slot - q->slots) + 1);
+	return (uint64_t)slot->gen << 32 | slot->self;
 }
 
 /* NULL: all in use. */
@@ -122,6 +126,7 @@ ALWAYS_INLINE struct sc_slot *sc_slot_get(struct sc_queue *q, enum sc_kind kind,
 	if (unlikely(!q->free_head))
 		return NULL;
 	slot = &q->slots[q->free_head - 1];
+	slot->self = q->free_head;
 	q->free_head = slot->next;
 	slot->kind = (uint8_t)kind;
 	slot->owner = owner;
@@ -133,12 +138,13 @@ ALWAYS_INLINE struct sc_slot *sc_slot_get(struct sc_queue *q, enum sc_kind kind,
 
 ALWAYS_INLINE void sc_slot_put(struct sc_queue *q, struct sc_slot *slot)
 {
-	q->ios -= slot->kind == SC_IO;
+	if (likely(slot->kind == SC_IO))
+		q->ios--;
 	q->busy--;
 	slot->kind = SC_FREE;
 	slot->gen++;
 	slot->next = q->free_head;
-	q->free_head = (uint32_t)(slot - q->slots) + 1;
+	q->free_head = slot->self;
 }
 
 /* Guest address of [p, p + len), or UINT64_MAX when not all of it is guest memory. */

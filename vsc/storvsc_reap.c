@@ -155,7 +155,7 @@ static NOINLINE bool io_failed(struct sc_queue *q, struct sc_slot *slot, const s
 		slot->retries++;
 		slot->gen++; /* a second answer to the first attempt is not ours any more */
 		slot->next = q->retry_head;
-		q->retry_head = (uint32_t)(slot - q->slots) + 1;
+		q->retry_head = slot->self;
 		SC_BUMP(q->retried);
 		return true;
 	}
@@ -168,8 +168,24 @@ static NOINLINE bool io_failed(struct sc_queue *q, struct sc_slot *slot, const s
 	return false;
 }
 
-static NOINLINE void call_answered(struct sc_queue *q, struct sc_slot *slot,
-				   const struct vmpkt *pkt)
+/* An I/O request is answered. True when it is finished. */
+ALWAYS_INLINE bool io_answered(struct sc_queue *q, struct sc_slot *slot, const struct vmpkt *pkt)
+{
+	const struct vstor_packet *p = (const void *)pkt->payload;
+	struct storvsc_io *io = slot->owner;
+
+	if (likely(pkt->payload_len >= VSTOR_PACKET && p->operation == VSTOR_OP_COMPLETE_IO &&
+		   p->srb.srb_status == VSTOR_SRB_SUCCESS && !p->srb.scsi_status &&
+		   p->srb.data_transfer_length >= slot->need))
+		io->result = 0;
+	else if (io_failed(q, slot, pkt, io))
+		return false;
+	sc_slot_put(q, slot);
+	SC_BUMP(q->completed);
+	return true;
+}
+
+static void call_answered(struct sc_queue *q, struct sc_slot *slot, const struct vmpkt *pkt)
 {
 	struct sc_call *call = slot->owner;
 
@@ -179,11 +195,25 @@ static NOINLINE void call_answered(struct sc_queue *q, struct sc_slot *slot,
 	sc_slot_put(q, slot);
 }
 
-static NOINLINE void orphan_answered(struct sc_queue *q, struct sc_slot *slot)
+static void orphan_answered(struct sc_queue *q, struct sc_slot *slot)
 {
 	if (slot->bounce_pages)
 		hv_child_free_pages(q->s->child, slot->bounce, slot->bounce_pages);
 	sc_slot_put(q, slot);
+}
+
+/* Of requests that nobody reaps, and of none at all. */
+static NOINLINE void other_answered(struct sc_queue *q, struct sc_slot *slot,
+				    const struct vmpkt *pkt)
+{
+	if (slot->kind == SC_FREE || slot->gen != pkt->trans_id >> 32)
+		SC_BUMP(q->ignored);
+	else if (slot->kind == SC_SYNC)
+		io_answered(q, slot, pkt);
+	else if (slot->kind == SC_CALL)
+		call_answered(q, slot, pkt);
+	else
+		orphan_answered(q, slot);
 }
 
 /* Nothing of ours: a bus change if it looks like one, otherwise dropped (C08, C09). */
@@ -200,42 +230,23 @@ static NOINLINE void unsolicited(struct sc_queue *q, const struct vmpkt *pkt)
 		SC_BUMP(q->ignored);
 }
 
-/* One packet of the root. The request that it finished, or NULL. */
-ALWAYS_INLINE struct storvsc_io *complete(struct sc_queue *q, const struct vmpkt *pkt)
+/* One packet of the root. True when it finished the request *@io. */
+ALWAYS_INLINE bool complete(struct sc_queue *q, const struct vmpkt *pkt, struct storvsc_io **io)
 {
-	const struct vstor_packet *p = (const void *)pkt->payload;
 	uint32_t index = (uint32_t)pkt->trans_id - 1;
-	struct storvsc_io *io;
 	struct sc_slot *slot;
-	bool reaped;
 
 	if (unlikely(pkt->type != VMPKT_COMPLETION || index >= q->depth)) {
 		unsolicited(q, pkt);
-		return NULL;
+		return false;
 	}
 	slot = &q->slots[index];
-	if (unlikely(slot->kind == SC_FREE || slot->gen != pkt->trans_id >> 32)) {
-		SC_BUMP(q->ignored);
-		return NULL;
+	if (unlikely(slot->kind != SC_IO || slot->gen != pkt->trans_id >> 32)) {
+		other_answered(q, slot, pkt);
+		return false;
 	}
-	if (unlikely(slot->kind > SC_SYNC)) {
-		if (slot->kind == SC_CALL)
-			call_answered(q, slot, pkt);
-		else
-			orphan_answered(q, slot);
-		return NULL;
-	}
-	io = slot->owner;
-	if (likely(pkt->payload_len >= VSTOR_PACKET && p->operation == VSTOR_OP_COMPLETE_IO &&
-		   p->srb.srb_status == VSTOR_SRB_SUCCESS && !p->srb.scsi_status &&
-		   p->srb.data_transfer_length >= slot->need))
-		io->result = 0;
-	else if (io_failed(q, slot, pkt, io))
-		return NULL;
-	reaped = slot->kind == SC_IO;
-	sc_slot_put(q, slot);
-	SC_BUMP(q->completed);
-	return likely(reaped) ? io : NULL;
+	*io = slot->owner;
+	return io_answered(q, slot, pkt);
 }
 
 /* ---- retries and death -------------------------------------------------------------------------
@@ -294,7 +305,7 @@ static NOINLINE void send_retries(struct sc_queue *q)
 		err = sc_send_io(q, slot, slot->owner);
 		if (err == -EAGAIN) { /* no room now: the next collect tries again */
 			slot->next = q->retry_head;
-			q->retry_head = (uint32_t)(slot - q->slots) + 1;
+			q->retry_head = slot->self;
 			break;
 		}
 		if (err)
@@ -318,17 +329,15 @@ static NOINLINE void check_alive(struct sc_queue *q)
 
 int sc_collect(struct sc_queue *q, struct storvsc_io **out, int max)
 {
-	struct storvsc_io *io;
 	struct vmpkt pkt;
 	int n = 0, got = 1;
 
 	if (unlikely(q->dead))
 		return 0;
 	while (n < max && (got = vmbus_chan_recv(q->chan, &pkt)) > 0) {
-		io = complete(q, &pkt);
-		if (unlikely(io == NULL))
+		if (unlikely(!complete(q, &pkt, &out[n])))
 			continue;
-		out[n++] = io;
+		n++;
 		if (!q->ios) /* it was the only one: nothing to look for */
 			break;
 	}

@@ -218,6 +218,13 @@ START_TEST(fields_are_decoded)
 	ck_assert_uint_eq(pfn[0], 0x1234);
 	ck_assert_uint_eq(pfn[2], 0x2000);
 	ck_assert(!vmpkt_next_range(&p, &cursor, &count, &offset, &pfn, &npfn));
+	count = offset = npfn = 0;
+	pfn = NULL;
+	vmpkt_first_range(&p, &count, &offset, &pfn, &npfn);
+	ck_assert_uint_eq(count, 0x2000);
+	ck_assert_uint_eq(offset, 0x200);
+	ck_assert_uint_eq(npfn, 3);
+	ck_assert_uint_eq(pfn[1], 0x1235);
 
 	memcpy(copy, golden[4].bytes, sizeof(copy)); /* R6 */
 	memcpy(&d, copy, sizeof(d));

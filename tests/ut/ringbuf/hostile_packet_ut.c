@@ -237,6 +237,7 @@ END_TEST
 
 START_TEST(encoders_refuse_what_the_wire_cannot_say)
 {
+	uint64_t *blank;
 	static const uint64_t pfn[4] = { 1, 2, 3, 4 };
 	static const struct vmpkt_range_in empty = { 0, 0, pfn }, high = { 1, 4096, pfn };
 	struct vmring_out before;
@@ -248,6 +249,8 @@ START_TEST(encoders_refuse_what_the_wire_cannot_say)
 	ck_assert_int_eq(vmpkt_put_gpa_direct(&r.out, 0, 1, 0x1000, 1, pfn, 1, NULL, 0), -EINVAL);
 	ck_assert_int_eq(vmpkt_put_gpa_direct(&r.out, 0, 1, 0, 0, pfn, 0, NULL, 0), -EINVAL);
 	ck_assert_int_eq(vmpkt_put_gpa_direct(&r.out, 0, 1, 1, 4096, pfn, 2, NULL, 0), -EINVAL);
+	ck_assert_int_eq(vmpkt_put_gpa_blank(&r.out, 0, 1, 0, 0, 8, &blank), -EINVAL);
+	ck_assert_int_eq(vmpkt_put_gpa_blank(&r.out, 0, 1, 1, 4096, 8, &blank), -EINVAL);
 	ck_assert_int_eq(vmpkt_put_gpa_direct_multi(&r.out, 0, 1, &empty, 1, NULL, 0), -EINVAL);
 	ck_assert_int_eq(vmpkt_put_gpa_direct_multi(&r.out, 0, 1, &high, 1, NULL, 0), -EINVAL);
 	ck_assert_int_eq(vmpkt_put_gpa_direct_multi(&r.out, 0, 1, NULL, 0, NULL, 0), -EINVAL);
@@ -262,6 +265,7 @@ START_TEST(encoders_refuse_what_never_fits)
 	static const uint8_t big[VMPKT_MAX_LEN];
 	static const uint64_t pfn[1];
 	struct vmpkt_range_in whole = { 0xffffffff, 0, pfn };
+	uint64_t *blank;
 	struct rig r;
 	void *pkt;
 
@@ -278,6 +282,8 @@ START_TEST(encoders_refuse_what_never_fits)
 	ck_assert_int_eq(vmring_out_reserve(&r.out, 0xfffffff8, &pkt), -EMSGSIZE);
 	ck_assert(!vmring_out_want_space(&r.out, 0xfffffff8));
 	ck_assert_int_eq(vmpkt_put_gpa_direct_multi(&r.out, 0, 1, &whole, 1, NULL, 0), -EMSGSIZE);
+	ck_assert_int_eq(vmpkt_put_gpa_blank(&r.out, 0, 1, 0xffffffff, 0, 0, &blank), -EMSGSIZE);
+	ck_assert_int_eq(vmpkt_put_gpa_blank(&r.out, 0, 1, 1, 0, 0xffffffd8, &blank), -EMSGSIZE);
 	ck_assert_int_eq(
 		vmpkt_put_xfer_pages(&r.out, 0, 1, 1, (const void *)big, 0xffffffff, NULL, 0),
 		-EMSGSIZE);
@@ -318,6 +324,24 @@ START_TEST(padding_is_zero)
 END_TEST
 
 /* vmring_copy() moves exactly what it is told, for every length and every way it takes. */
+/* The same of a packet that the caller fills in. */
+START_TEST(padding_of_blanks_is_zero)
+{
+	uint64_t *pfn;
+	struct rig r;
+
+	for (uint32_t len = 0; len <= 16; len++) {
+		rig_init(&r, SMALL, 0, ACCEPT_ALL);
+		memset(r.out.data, 0xee, SMALL);
+		ck_assert_int_eq(vmpkt_put_gpa_blank(&r.out, 0, 1, 2, 4095, len, &pfn), 0);
+		ck_assert_ptr_eq(pfn, r.out.data + 32); /* two pages: the payload is at 48 */
+		for (uint32_t i = 48; i < 48 + (len + 7) / 8 * 8; i++)
+			must(i < 48 + len || !r.out.data[i]);
+		rig_fini(&r);
+	}
+}
+END_TEST
+
 START_TEST(copy_is_exact)
 {
 	static uint64_t from[160], to[160];
@@ -356,6 +380,7 @@ int main(void)
 	tcase_add_test(tc, encoders_refuse_what_the_wire_cannot_say);
 	tcase_add_test(tc, encoders_refuse_what_never_fits);
 	tcase_add_test(tc, padding_is_zero);
+	tcase_add_test(tc, padding_of_blanks_is_zero);
 	tcase_add_test(tc, copy_is_exact);
 	suite_add_tcase(s, tc);
 	return rig_run(s);

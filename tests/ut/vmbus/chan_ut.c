@@ -76,6 +76,36 @@ START_TEST(request_names_guest_pages)
 }
 END_TEST
 
+/* The same built in place, until the ring is full; each packet says which one it is. */
+START_TEST(requests_are_built_in_place)
+{
+	uint64_t id = 0, got, *to;
+	struct vmpkt p;
+	int err;
+
+	while (!(err = vmbus_chan_send_gpa_blank(r.guest.chan, VMPKT_FLAG_COMPLETION_REQUESTED, id,
+						 4096, 1, 8, &to))) {
+		to[0] = 2 * id;
+		to[1] = 2 * id + 1;
+		to[2] = id++;
+	}
+	ck_assert_int_eq(err, -EAGAIN);
+	vmbus_chan_flush(r.guest.chan);
+	for (got = 0; got < id; got++) {
+		uint32_t count, offset, npfn;
+		const uint64_t *pfn;
+
+		rig_recv(&r.host, &p);
+		vmpkt_first_range(&p, &count, &offset, &pfn, &npfn);
+		ck_assert(p.trans_id == got && p.range_count == 1 && p.payload_len == 8);
+		ck_assert(count == 4096 && offset == 1 && npfn == 2);
+		ck_assert(pfn[0] == 2 * got && pfn[1] == 2 * got + 1 && pfn[2] == got);
+		ck_assert((const void *)(pfn + 2) == p.payload);
+	}
+	rig_empty(&r.host);
+}
+END_TEST
+
 START_TEST(packets_without_ranges_have_no_scatter_list)
 {
 	struct iovec iov[1];
@@ -534,6 +564,7 @@ int main(void)
 	tcase_set_timeout(tc, 20);
 	tcase_add_test(tc, inband_packet_and_its_completion_arrive);
 	tcase_add_test(tc, request_names_guest_pages);
+	tcase_add_test(tc, requests_are_built_in_place);
 	tcase_add_test(tc, packets_without_ranges_have_no_scatter_list);
 	tcase_add_test(tc, packets_wrap_at_every_position);
 	tcase_add_test(tc, packets_stay_valid_until_the_next_one);
