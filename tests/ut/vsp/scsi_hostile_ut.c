@@ -90,6 +90,7 @@ static void check_row(const struct scsi_op *op, uint8_t opcode)
 	for (int i = len; i < 16; i++)
 		ck_assert_uint_eq(op->usage[i], 0);
 	ck_assert((op->flags & (OP_IN | OP_OUT)) != (OP_IN | OP_OUT));
+	ck_assert_uint_eq(op->check != NULL, !!(op->flags & OP_CHECK));
 	ck_assert_msg(!(op->flags & moves) || (op->flags & OP_MEDIUM), "%s", op->name);
 	ck_assert_msg(!(op->flags & OP_LIST) || (op->flags & OP_OUT), "%s", op->name);
 	ck_assert_msg(!(op->flags & OP_DPOFUA) || (op->usage[1] & 0x18) == 0x18, "%s", op->name);
