@@ -71,7 +71,7 @@ struct scsi_lun *scsi_target_lun(const struct scsi_target *t, uint8_t number)
 	return number < SCSI_MAX_LUNS ? load_acquire(&n->lun) : NULL; /* N2 */
 }
 
-static struct scsi_nexus *find_nexus(struct scsi_target *t, uint8_t number)
+struct scsi_nexus *scsi_target_nexus(struct scsi_target *t, uint8_t number)
 {
 	return scsi_target_lun(t, number) ? &t->nexus[number] : NULL;
 }
@@ -191,7 +191,7 @@ ALWAYS_INLINE bool execute(struct scsi_task *t, const struct scsi_lun *l, const 
 /* ---- dispatch -------------------------------------------------------------------------- */
 
 /* INQUIRY and REPORT LUNS are answered anywhere. @t->nexus is NULL outside path 0, target 0. */
-static bool execute_absent(struct scsi_task *t, bool lun0, bool *absent)
+static bool execute_absent(struct scsi_task *t, bool lun0)
 {
 	const struct scsi_op *op;
 	struct scsi_cmd c;
@@ -200,7 +200,7 @@ static bool execute_absent(struct scsi_task *t, bool lun0, bool *absent)
 	t->lun = NULL;
 	op = find_op(t, &sense);
 	if (!op || !(op->flags & OP_ANY_LUN)) {
-		*absent = true;
+		t->absent = true;
 		t->status = SCSI_CHECK_CONDITION;
 		t->sense_len = 0;
 		t->transferred = 0;
@@ -212,11 +212,10 @@ static bool execute_absent(struct scsi_task *t, bool lun0, bool *absent)
 	return op->run == scsi_inquiry ? scsi_inquiry_absent(t, c, lun0) : op->run(t, c);
 }
 
-bool scsi_execute_nowhere(struct scsi_task *task, bool *absent)
+bool scsi_execute_nowhere(struct scsi_task *task)
 {
-	*absent = false;
 	task->nexus = NULL;
-	return execute_absent(task, true, absent);
+	return execute_absent(task, true);
 }
 
 #define MOVES_BLOCKS (OP_RANGE | OP_BLOCKS) /* all the rules of READ and WRITE, mostly */
@@ -240,7 +239,7 @@ static NOINLINE bool execute_any(struct scsi_task *t)
 	return execute(t, t->lun, op, rules);
 }
 
-static bool task_execute(struct scsi_task *t, struct scsi_nexus *n)
+bool scsi_task_execute(struct scsi_task *t, struct scsi_nexus *n)
 {
 	const struct scsi_op *op = &scsi_ops[t->cdb[0]];
 	struct scsi_lun *l = n->lun; /* whoever gave us @n has seen it published */
@@ -254,13 +253,12 @@ static bool task_execute(struct scsi_task *t, struct scsi_nexus *n)
 	return execute_any(t);
 }
 
-bool scsi_execute(struct scsi_target *target, uint8_t number, struct scsi_task *t, bool *absent)
+bool scsi_execute(struct scsi_target *target, uint8_t number, struct scsi_task *t)
 {
-	struct scsi_nexus *n = find_nexus(target, number);
+	struct scsi_nexus *n = scsi_target_nexus(target, number);
 
-	*absent = false;
 	if (n)
-		return task_execute(t, n);
+		return scsi_task_execute(t, n);
 	t->nexus = &target->nexus[0]; /* only the way to the table */
-	return execute_absent(t, number == 0, absent);
+	return execute_absent(t, number == 0);
 }
