@@ -124,16 +124,25 @@ void *hv_gpa_ptr(const struct hv_gpa *g, uint64_t gpa, uint64_t len)
 	return r ? r->host + (gpa - r->gpa) : NULL;
 }
 
-/* Host address of page @pfn, or NULL. */
-static uint8_t *page_ptr(const struct hv_gpa *g, uint64_t pfn)
+/* Host address of page @pfn, or NULL. Regions are whole pages: where it begins it also ends. */
+ALWAYS_INLINE uint8_t *page_ptr(const struct hv_gpa *g, uint64_t pfn)
 {
-	if (pfn >> (64 - HV_PAGE_SHIFT))
+	const struct hv_gpa_region *r = g->region;
+
+	if (unlikely(pfn >> (64 - HV_PAGE_SHIFT)))
 		return NULL;
-	return hv_gpa_ptr(g, pfn << HV_PAGE_SHIFT, HV_PAGE_SIZE);
+	do {
+		uint64_t off = (pfn << HV_PAGE_SHIFT) - r->gpa;
+
+		if (likely(off < r->len))
+			return r->host + off;
+	} while ((++r)->len);
+	return NULL;
 }
 
-int hv_gpa_iov(const struct hv_gpa *g, struct iovec *iov, int max, const uint64_t *pfn,
-	       uint32_t npfn, uint32_t byte_offset, uint32_t byte_count)
+/* The general case, page by page. */
+static NOINLINE int scatter(const struct hv_gpa *g, struct iovec *iov, int max, const uint64_t *pfn,
+			    uint32_t npfn, uint32_t byte_offset, uint32_t byte_count)
 {
 	uint8_t *end = NULL; /* where the last entry ends */
 	uint32_t left = byte_count;
@@ -142,24 +151,43 @@ int hv_gpa_iov(const struct hv_gpa *g, struct iovec *iov, int max, const uint64_
 	if (byte_offset >= HV_PAGE_SIZE ||
 	    (uint64_t)byte_offset + byte_count > (uint64_t)npfn * HV_PAGE_SIZE)
 		return -EINVAL;
-	for (uint32_t i = 0; left; i++, byte_offset = 0) {
+	for (; left; pfn++, byte_offset = 0) {
 		uint32_t here = HV_PAGE_SIZE - byte_offset;
-		uint8_t *page = page_ptr(g, pfn[i]);
+		uint8_t *p = page_ptr(g, *pfn);
 
-		if (!page)
+		if (!p)
 			return -EFAULT;
+		p += byte_offset;
 		if (here > left)
 			here = left;
-		if (n && page + byte_offset == end) {
+		if (n && p == end) {
 			iov[n - 1].iov_len += here;
 		} else if (n == max) {
 			return -ENOSPC;
 		} else {
-			iov[n].iov_base = page + byte_offset;
+			iov[n].iov_base = p;
 			iov[n++].iov_len = here;
 		}
-		end = page + byte_offset + here;
+		end = p + here;
 		left -= here;
 	}
 	return n;
+}
+
+int hv_gpa_iov(const struct hv_gpa *g, struct iovec *iov, int max, const uint64_t *pfn,
+	       uint32_t npfn, uint32_t byte_offset, uint32_t byte_count)
+{
+	uint64_t end = (uint64_t)byte_offset + byte_count;
+	uint8_t *page;
+
+	/* What a busy guest sends most: all in one page. */
+	if (likely(end <= HV_PAGE_SIZE && byte_count && npfn && max > 0)) {
+		page = page_ptr(g, pfn[0]);
+		if (unlikely(!page))
+			return -EFAULT;
+		iov->iov_base = page + byte_offset;
+		iov->iov_len = byte_count;
+		return 1;
+	}
+	return scatter(g, iov, max, pfn, npfn, byte_offset, byte_count);
 }

@@ -18,7 +18,7 @@ struct hv_gpa {
 	bool guarded;	 /* ranges and views are in the table of gpa_guard.c */
 	int guard_sock;	 /* shut down when a page fails; -1 = none. Any thread */
 	uint32_t failed; /* any thread */
-	struct hv_gpa_region region[HV_GPA_MAX_REGIONS];
+	struct hv_gpa_region region[HV_GPA_MAX_REGIONS + 1]; /* the one after the last is empty */
 };
 
 /* The region that holds all of [gpa, gpa + len), or NULL. */

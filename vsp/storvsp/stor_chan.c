@@ -50,6 +50,10 @@ int stor_chan_open(struct stor_chan **out, struct storvsp *s, uint16_t sub, stru
 	c->sub = sub;
 	c->depth = s->cfg.queue_depth;
 	c->max_iov = s->cfg.max_transfer / 4096 + 1;
+	c->short_iov = c->max_iov < STOR_IOV_INLINE ? c->max_iov : STOR_IOV_INLINE;
+	c->to_sample = 1;
+	c->to_publish = STOR_PUBLISH;
+	stor_reply_init(c);
 	c->reqs_len = c->depth * sizeof(*c->reqs);
 	c->iovs_len = (size_t)c->depth * c->max_iov * sizeof(*c->iovs);
 	/* With several disks, a slow one may not take every slot (it gets TASK SET FULL). */
@@ -97,6 +101,7 @@ struct stor_lun *stor_chan_lun_slow(struct stor_chan *c, uint8_t number, int *er
 				vmbus_chan_name(c->chan), number, strerror(-*err));
 		return NULL;
 	}
+	c->lun[number].nexus = scsi_target_nexus(c->target, number);
 	return &c->lun[number];
 }
 

@@ -40,19 +40,20 @@ enum stor_state {
  * the channel's page-granular array, which is untouched memory until then.
  */
 struct stor_req {
-	struct scsi_task task;
 	struct stor_chan *chan;
-	uint64_t trans_id;  /* the guest's: echoed, never interpreted */
+	struct stor_req *next; /* free list */
+	uint64_t trans_id;     /* the guest's: echoed, never interpreted */
 	uint64_t start_ns;  /* 0 = not in flight. Written by the owner, read by storvsp_stats() */
-	uint64_t sample_ns; /* 0 = this one is not timed */
-	uint32_t next;	    /* free list: index + 1 */
-	uint16_t reply_len; /* bytes of the completion's payload */
-	uint8_t path, target, lun;
+	uint64_t sample_ns; /* 0 = this one is not timed, or it is free */
+	uint32_t address;   /* see stor_address() */
+	uint32_t reply_len; /* bytes of the completion's payload */
 	struct iovec iov[STOR_IOV_INLINE];
+	struct scsi_task task __attribute__((aligned(CACHE_LINE)));
 };
 
-struct stor_lun { /* a LUN as this channel uses it */
-	struct blk_queue *queue;
+struct stor_lun {		 /* a LUN as this channel uses it */
+	struct blk_queue *queue; /* NULL: not used yet */
+	struct scsi_nexus *nexus;
 	uint32_t in_flight;
 };
 
@@ -73,12 +74,16 @@ struct stor_chan {
 	bool resetting;		  /* a RESET_* waits for what was in flight */
 	uint32_t primary_opening; /* which opening of the primary this sub-channel belongs to */
 
+	/* The completion of what went well. Always ready but for address and length. */
+	struct vstor_packet good;
 	struct stor_req *reqs; /* depth of them; memory beyond @touched was never written */
-	struct iovec *iovs;    /* depth * max_iov, untouched until a long request uses them */
+	struct stor_req *free;
+	struct iovec *iovs; /* depth * max_iov, untouched until a long request uses them */
 	size_t reqs_len, iovs_len;
-	uint32_t depth, max_iov, touched, free_head;
-	uint32_t in_flight, lun_cap, sample;
-	uint32_t replies; /* since the last publication inside a batch */
+	uint32_t depth, max_iov, short_iov, touched;
+	uint32_t in_flight, lun_cap;
+	uint32_t to_sample;  /* requests until one is timed */
+	uint32_t to_publish; /* completions until the next publication inside a batch */
 
 	/* Written by the channel's loop, read by storvsp_stats(): relaxed stores and loads. */
 	uint64_t requests, rejected, latency_sum, latency_count, latency_max;
@@ -134,25 +139,66 @@ void stor_chan_post(struct stor_chan *c);
 /* The LUN's entry, with a queue; NULL when there is no such LUN or no queue (*@err then). */
 struct stor_lun *stor_chan_lun_slow(struct stor_chan *c, uint8_t number, int *err);
 
+/* ---- stor_worker.c ------------------------------------------------------------------ */
+
+bool stor_chan_drain(struct stor_chan *c);
+/* The target's last word on a task that takes time. */
+void stor_request_done(struct scsi_task *t);
+/* Bytes of @payload in the completion of @pkt: what the request had, at most 64. */
+ALWAYS_INLINE uint16_t stor_reply_len(const struct vmpkt *pkt)
+{
+	return pkt->payload_len < VSTOR_PACKET ? (uint16_t)pkt->payload_len : VSTOR_PACKET;
+}
+/* Prepares @c->good. */
+void stor_reply_init(struct stor_chan *c);
+/* Queues a completion; its ring space was reserved by the intake limit. */
+void stor_reply(struct stor_chan *c, uint64_t trans_id, const struct vstor_packet *p, uint16_t len);
+
+/* ---- requests ------------------------------------------------------------------------- */
+
+/* Path, target and LUN in one word, as they travel. The port that comes before them is left out. */
+ALWAYS_INLINE uint32_t stor_address(const struct vstor_srb *srb)
+{
+	uint32_t word = srb->port_number | (uint32_t)srb->path_id << 8 |
+			(uint32_t)srb->target_id << 16 | (uint32_t)srb->lun << 24;
+
+	return word & ~0xffu;
+}
+
+/* All that an address has where LUNs are: path 0, target 0, a number in the table. */
+#define STOR_LUNS ((SCSI_MAX_LUNS - 1u) << 24)
+
+/* Not path 0, target 0. */
+ALWAYS_INLINE bool stor_elsewhere(uint32_t address)
+{
+	return address & 0xffff00;
+}
+
+ALWAYS_INLINE uint8_t stor_lun_of(uint32_t address)
+{
+	return address >> 24;
+}
+
 ALWAYS_INLINE struct stor_req *stor_req_get(struct stor_chan *c)
 {
 	struct stor_req *r;
 
-	if (likely(c->free_head)) {
-		r = &c->reqs[c->free_head - 1];
-		c->free_head = r->next;
+	if (likely(c->free)) {
+		r = c->free;
+		c->free = r->next;
 		return r;
 	}
 	r = &c->reqs[c->touched++]; /* the intake limit keeps this below depth */
 	store_relaxed(&c->stat_touched, c->touched);
 	r->chan = c;
+	r->task.done = stor_request_done;
 	return r;
 }
 
 ALWAYS_INLINE void stor_req_put(struct stor_chan *c, struct stor_req *r)
 {
-	r->next = c->free_head;
-	c->free_head = (uint32_t)(r - c->reqs) + 1;
+	r->next = c->free;
+	c->free = r;
 }
 
 /* ---- stor_control.c -------------------------------------------------------------- */
@@ -165,16 +211,5 @@ void stor_reset_timeout(struct loop_timer *t);
 /* Sends ENUMERATE_BUS if one is due, allowed, and fits; true when it did. Primary's loop. */
 bool stor_notify(struct stor_chan *c);
 const char *stor_state_name(uint32_t state);
-
-/* ---- stor_worker.c ------------------------------------------------------------------ */
-
-bool stor_chan_drain(struct stor_chan *c);
-/* Bytes of @payload in the completion of @pkt: what the request had, at most 64. */
-ALWAYS_INLINE uint16_t stor_reply_len(const struct vmpkt *pkt)
-{
-	return pkt->payload_len < VSTOR_PACKET ? (uint16_t)pkt->payload_len : VSTOR_PACKET;
-}
-/* Queues a completion; its ring space was reserved by the intake limit. */
-void stor_reply(struct stor_chan *c, uint64_t trans_id, const struct vstor_packet *p, uint16_t len);
 
 #endif

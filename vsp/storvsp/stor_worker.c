@@ -16,7 +16,8 @@
 
 /* ---- completions ------------------------------------------------------------------ */
 
-void stor_reply(struct stor_chan *c, uint64_t trans_id, const struct vstor_packet *p, uint16_t len)
+ALWAYS_INLINE void send(struct stor_chan *c, uint64_t trans_id, const struct vstor_packet *p,
+			uint16_t len)
 {
 	int err = vmbus_chan_send_completion(c->chan, trans_id, p, len);
 
@@ -24,10 +25,15 @@ void stor_reply(struct stor_chan *c, uint64_t trans_id, const struct vstor_packe
 	if (unlikely(err && err != -EPROTO))
 		vmbus_chan_fault(c->chan, "reserved room for a completion is gone");
 	/* In the middle of many, let the guest start on the first. */
-	if (unlikely(++c->replies == STOR_PUBLISH)) {
-		c->replies = 0;
+	if (unlikely(!--c->to_publish)) {
+		c->to_publish = STOR_PUBLISH;
 		vmbus_chan_flush(c->chan);
 	}
+}
+
+void stor_reply(struct stor_chan *c, uint64_t trans_id, const struct vstor_packet *p, uint16_t len)
+{
+	send(c, trans_id, p, len);
 }
 
 struct outcome { /* how a SCSI status looks on the wire (section 8) */
@@ -35,11 +41,11 @@ struct outcome { /* how a SCSI status looks on the wire (section 8) */
 	uint32_t status;
 };
 
-static struct outcome outcome_of(const struct scsi_task *t, bool absent)
+static struct outcome outcome_of(const struct scsi_task *t)
 {
 	switch (t->status) {
 	case SCSI_CHECK_CONDITION:
-		if (absent)
+		if (t->absent)
 			return (struct outcome){ VSTOR_SRB_INVALID_LUN,
 						 VSTOR_STATUS_DEVICE_DOES_NOT_EXIST };
 		if (!t->sense_len)
@@ -62,47 +68,62 @@ static struct outcome outcome_of(const struct scsi_task *t, bool absent)
 	}
 }
 
-ALWAYS_INLINE void reply_fill(struct vstor_packet *p, const struct stor_req *r, uint8_t srb_status)
+ALWAYS_INLINE void put_address(struct vstor_srb *srb, uint32_t address)
+{
+	srb->port_number = (uint8_t)address;
+	srb->path_id = (uint8_t)(address >> 8);
+	srb->target_id = (uint8_t)(address >> 16);
+	srb->lun = (uint8_t)(address >> 24);
+}
+
+static void reply_fill(struct vstor_packet *p, uint16_t len, uint8_t srb_status,
+		       uint8_t scsi_status)
 {
 	*p = (struct vstor_packet){
 		.operation = VSTOR_OP_COMPLETE_IO,
 		.srb = {
-			.length = (uint16_t)(r->reply_len - VSTOR_HEADER_LEN),
+			.length = (uint16_t)(len - VSTOR_HEADER_LEN),
 			.srb_status = srb_status,
-			.scsi_status = r->task.status,
-			.path_id = r->path,
-			.target_id = r->target,
-			.lun = r->lun,
+			.scsi_status = scsi_status,
 			.cdb_length = VSTOR_CDB_LEN,
-			.sense_info_length = r->reply_len < VSTOR_PACKET ? VSTOR_SENSE_ROOM_OLD
-									 : VSTOR_SENSE_ROOM,
+			.sense_info_length = len < VSTOR_PACKET ? VSTOR_SENSE_ROOM_OLD
+								: VSTOR_SENSE_ROOM,
 		},
 	};
 }
 
-static NOINLINE void reply_failure(struct stor_chan *c, const struct stor_req *r, bool absent)
+void stor_reply_init(struct stor_chan *c)
 {
-	struct outcome o = outcome_of(&r->task, absent);
+	reply_fill(&c->good, VSTOR_PACKET, VSTOR_SRB_SUCCESS, SCSI_GOOD);
+}
+
+/* Every completion but those of the usual length that say all went well. */
+static NOINLINE void reply_any(struct stor_chan *c, const struct stor_req *r)
+{
+	const struct scsi_task *t = &r->task;
+	struct outcome o = outcome_of(t);
 	struct vstor_packet p;
 
-	reply_fill(&p, r, o.srb_status);
+	reply_fill(&p, r->reply_len, o.srb_status, t->status);
+	put_address(&p.srb, r->address);
 	p.status = o.status;
+	if (t->status == SCSI_GOOD)
+		p.srb.data_transfer_length = t->transferred;
 	if (o.srb_status & VSTOR_SRB_AUTOSENSE)
-		memcpy(p.srb.sense, r->task.sense, SCSI_SENSE_LEN);
+		memcpy(p.srb.sense, t->sense, SCSI_SENSE_LEN);
 	stor_reply(c, r->trans_id, &p, r->reply_len);
 }
 
-ALWAYS_INLINE void reply(struct stor_chan *c, const struct stor_req *r, bool absent)
+/* @len: @r->reply_len, for callers that know it at compile time. */
+ALWAYS_INLINE void reply(struct stor_chan *c, const struct stor_req *r, uint16_t len)
 {
-	struct vstor_packet p;
-
-	if (unlikely(r->task.status != SCSI_GOOD)) {
-		reply_failure(c, r, absent);
+	if (unlikely(r->task.status != SCSI_GOOD || len != VSTOR_PACKET)) {
+		reply_any(c, r);
 		return;
 	}
-	reply_fill(&p, r, VSTOR_SRB_SUCCESS);
-	p.srb.data_transfer_length = r->task.transferred;
-	stor_reply(c, r->trans_id, &p, r->reply_len);
+	put_address(&c->good.srb, r->address);
+	c->good.srb.data_transfer_length = r->task.transferred;
+	send(c, r->trans_id, &c->good, VSTOR_PACKET);
 }
 
 /* A request that never reaches the target. */
@@ -112,8 +133,8 @@ static NOINLINE void reject(struct stor_chan *c, struct stor_req *r, uint8_t srb
 	struct vstor_packet p;
 
 	STOR_BUMP(c->rejected, 1);
-	r->task.status = SCSI_CHECK_CONDITION;
-	reply_fill(&p, r, srb_status | VSTOR_SRB_AUTOSENSE);
+	reply_fill(&p, r->reply_len, srb_status | VSTOR_SRB_AUTOSENSE, SCSI_CHECK_CONDITION);
+	put_address(&p.srb, r->address);
 	p.status = srb_status == VSTOR_SRB_DATA_OVERRUN ? VSTOR_STATUS_BUFFER_OVERFLOW
 							: VSTOR_STATUS_IO_DEVICE_ERROR;
 	p.srb.sense[0] = 0x70;
@@ -129,7 +150,7 @@ static NOINLINE void reject_full(struct stor_chan *c, struct stor_req *r)
 {
 	STOR_BUMP(c->rejected, 1);
 	r->task.status = SCSI_TASK_SET_FULL;
-	reply_failure(c, r, false);
+	reply_any(c, r);
 	stor_req_put(c, r);
 }
 
@@ -138,26 +159,29 @@ static NOINLINE void reject_full(struct stor_chan *c, struct stor_req *r)
 /* Of the requests that are not timed, this is one decrement. */
 ALWAYS_INLINE void sample_start(struct stor_chan *c, struct stor_req *r)
 {
-	r->sample_ns = 0;
-	if (unlikely(!c->sample--)) {
-		c->sample = STOR_SAMPLE - 1;
+	if (unlikely(!--c->to_sample)) {
+		c->to_sample = STOR_SAMPLE;
 		r->sample_ns = clock_ns();
 	}
 }
 
-static NOINLINE void sample_take(struct stor_chan *c, const struct stor_req *r)
+static NOINLINE void sample_take(struct stor_chan *c, struct stor_req *r)
 {
 	uint64_t ns = clock_ns() - r->sample_ns;
+	struct scsi_lun *lun;
 
+	r->sample_ns = 0;
 	STOR_BUMP(c->latency_sum, ns);
 	STOR_BUMP(c->latency_count, 1);
 	if (ns > c->latency_max)
 		store_relaxed(&c->latency_max, ns);
-	if (!(r->path | r->target) && scsi_target_lun(c->target, r->lun))
-		scsi_lun_note_latency(scsi_target_lun(c->target, r->lun), ns);
+	lun = stor_elsewhere(r->address) ? NULL
+					 : scsi_target_lun(c->target, stor_lun_of(r->address));
+	if (lun)
+		scsi_lun_note_latency(lun, ns);
 }
 
-ALWAYS_INLINE void sample_end(struct stor_chan *c, const struct stor_req *r)
+ALWAYS_INLINE void sample_end(struct stor_chan *c, struct stor_req *r)
 {
 	if (unlikely(r->sample_ns))
 		sample_take(c, r);
@@ -172,27 +196,26 @@ static void count_in_flight(struct stor_chan *c)
 
 /* ---- requests that take time ------------------------------------------------------------ */
 
-static void request_started(struct stor_chan *c, struct stor_req *r, struct stor_lun *l)
+static void request_started(struct stor_chan *c, struct stor_req *r)
 {
-	l->in_flight++;
+	c->lun[stor_lun_of(r->address)].in_flight++;
 	c->in_flight++;
 	count_in_flight(c);
 	store_relaxed(&r->start_ns, loop_now(c->loop)); /* storvsp_stats() looks for the oldest */
 }
 
-/* The target's last word on a task that scsi_execute() left running. */
-static void request_done(struct scsi_task *t)
+void stor_request_done(struct scsi_task *t)
 {
 	struct stor_req *r = container_of(t, struct stor_req, task);
 	struct stor_chan *c = r->chan;
 
 	store_relaxed(&r->start_ns, 0);
-	c->lun[r->lun].in_flight--;
+	c->lun[stor_lun_of(r->address)].in_flight--;
 	c->in_flight--;
 	store_relaxed(&c->stat_in_flight, c->in_flight);
 	sample_end(c, r);
 	if (likely(!c->closing))
-		reply(c, r, false);
+		reply(c, r, r->reply_len);
 	stor_req_put(c, r);
 	if (unlikely(c->closing)) {
 		if (!c->in_flight)
@@ -206,112 +229,125 @@ static void request_done(struct scsi_task *t)
 
 /* ---- one SRB ------------------------------------------------------------------------------- */
 
+/* There is no range, or there are several. */
+static NOINLINE int map_none(const struct vmpkt *pkt, uint32_t len)
+{
+	if (pkt->type == VMPKT_GPA_DIRECT && pkt->range_count)
+		return -VSTOR_SRB_INVALID_REQUEST;
+	return len ? -VSTOR_SRB_DATA_OVERRUN : 0;
+}
+
 /*
- * The guest's pages as a scatter list in @r (section 7.3). Returns 0, or the
- * srb_status of the refusal.
+ * The guest's pages as a scatter list for @r (section 7.3). Returns the number of entries,
+ * or the negative srb_status of the refusal.
  */
-ALWAYS_INLINE uint8_t map_data(struct stor_chan *c, struct stor_req *r, const struct vmpkt *pkt,
-			       uint32_t len)
+ALWAYS_INLINE int map_data(struct stor_chan *c, struct stor_req *r, const struct vmpkt *pkt,
+			   uint32_t len)
 {
 	uint32_t cursor = 0, count, offset, npfn;
+	int n, max = STOR_IOV_INLINE;
 	struct iovec *iov = r->iov;
 	const uint64_t *pfn;
-	int n, max = STOR_IOV_INLINE;
 
-	r->task.data_len = len;
-	r->task.niov = 0;
-	r->task.iov = iov;
-	if (pkt->type != VMPKT_GPA_DIRECT || !pkt->range_count)
-		return len ? VSTOR_SRB_DATA_OVERRUN : 0;
-	if (unlikely(pkt->range_count != 1 ||
-		     !vmpkt_next_range(pkt, &cursor, &count, &offset, &pfn, &npfn)))
-		return VSTOR_SRB_INVALID_REQUEST;
+	if (unlikely(pkt->type != VMPKT_GPA_DIRECT || pkt->range_count != 1))
+		return map_none(pkt, len);
+	if (unlikely(!vmpkt_next_range(pkt, &cursor, &count, &offset, &pfn, &npfn)))
+		return -VSTOR_SRB_INVALID_REQUEST;
 	if (unlikely(len > count))
-		return VSTOR_SRB_DATA_OVERRUN;
-	if (unlikely(npfn > c->max_iov))
-		return VSTOR_SRB_INVALID_REQUEST;
-	if (!len)
-		return 0;
-	if (npfn > STOR_IOV_INLINE) {
+		return -VSTOR_SRB_DATA_OVERRUN;
+	if (npfn > c->short_iov) {
+		if (unlikely(npfn > c->max_iov))
+			return -VSTOR_SRB_INVALID_REQUEST;
 		iov = &c->iovs[(size_t)(r - c->reqs) * c->max_iov];
 		max = (int)c->max_iov;
 	}
-	n = hv_gpa_iov(c->gpa, iov, max, pfn, npfn, offset, len);
-	if (unlikely(n < 0))
-		return VSTOR_SRB_INVALID_REQUEST;
+	if (unlikely(!len))
+		return 0;
 	r->task.iov = iov;
-	r->task.niov = (uint16_t)n;
-	return 0;
+	n = hv_gpa_iov(c->gpa, iov, max, pfn, npfn, offset, len);
+	return likely(n >= 0) ? n : -VSTOR_SRB_INVALID_REQUEST;
+}
+
+ALWAYS_INLINE void finish(struct stor_chan *c, struct stor_req *r, uint16_t reply_len)
+{
+	sample_end(c, r);
+	reply(c, r, reply_len);
+	stor_req_put(c, r);
 }
 
 /*
- * The LUN's queue in *@out, NULL where there is nothing (the target then answers as
- * section 11 says). False: there is a disk, but no way to it.
+ * The LUN that the channel has not used yet. Without one the request ends here: there is a
+ * disk but no way to it, or nothing, and the target answers as section 11 says.
  */
-ALWAYS_INLINE bool find_lun(struct stor_chan *c, const struct stor_req *r, struct stor_lun **out)
+static NOINLINE struct stor_lun *first_use(struct stor_chan *c, struct stor_req *r)
 {
+	struct stor_lun *l = NULL;
 	int err = 0;
 
-	if (likely(r->lun < SCSI_MAX_LUNS && c->lun[r->lun].queue && !(r->path | r->target))) {
-		*out = &c->lun[r->lun];
-		return true;
-	}
-	*out = r->path | r->target ? NULL : stor_chan_lun_slow(c, r->lun, &err);
-	return !err;
-}
-
-static NOINLINE bool execute_without_lun(struct stor_chan *c, struct stor_req *r, bool *absent)
-{
 	r->task.queue = NULL;
-	if (r->path | r->target)
-		return scsi_execute_nowhere(&r->task, absent);
-	return scsi_execute(c->target, r->lun, &r->task, absent);
+	if (stor_elsewhere(r->address)) {
+		scsi_execute_nowhere(&r->task);
+	} else {
+		l = stor_chan_lun_slow(c, stor_lun_of(r->address), &err);
+		if (l)
+			return l;
+		if (err) {
+			reject(c, r, VSTOR_SRB_ERROR, 4, 0x44); /* INTERNAL TARGET FAILURE */
+			return NULL;
+		}
+		scsi_execute(c->target, stor_lun_of(r->address), &r->task);
+	}
+	finish(c, r, r->reply_len);
+	return NULL;
 }
 
-ALWAYS_INLINE void execute(struct stor_chan *c, const struct vmpkt *pkt)
+/* The LUN's entry. NULL: the request is over. */
+ALWAYS_INLINE struct stor_lun *find_lun(struct stor_chan *c, struct stor_req *r, uint32_t address)
+{
+	struct stor_lun *l = &c->lun[stor_lun_of(address) & (SCSI_MAX_LUNS - 1)];
+
+	/* The mask must stay: a mispredicted branch could read past the table. */
+	__asm__("" : "+r"(l));
+	if (likely(!(address & ~STOR_LUNS) && l->queue))
+		return l;
+	return first_use(c, r);
+}
+
+/* @reply_len: of @pkt, for callers that know it at compile time. */
+ALWAYS_INLINE void execute(struct stor_chan *c, const struct vmpkt *pkt, uint16_t reply_len)
 {
 	const struct vstor_srb *srb = &((const struct vstor_packet *)pkt->payload)->srb;
 	struct stor_req *r = stor_req_get(c);
+	uint32_t address = stor_address(srb);
 	struct stor_lun *lun;
-	bool absent = false, done;
-	uint8_t err;
+	int n;
 
 	sample_start(c, r);
 	r->trans_id = pkt->trans_id;
-	r->reply_len = stor_reply_len(pkt);
-	r->path = srb->path_id;
-	r->target = srb->target_id;
-	store_relaxed(&r->lun, srb->lun); /* storvsp_oldest_ns() may be looking */
+	r->reply_len = reply_len;
+	store_relaxed(&r->address, address); /* storvsp_oldest_ns() may be looking */
 	memcpy(r->task.cdb, srb->cdb, SCSI_CDB_LEN);
 	r->task.cdb_len = srb->cdb_length;
 	r->task.data_dir = srb->data_in;
-	r->task.done = request_done;
-	err = map_data(c, r, pkt, srb->data_transfer_length);
-	if (unlikely(err)) {
-		reject(c, r, err, 5, 0x24); /* ILLEGAL REQUEST, invalid field in CDB */
+	r->task.data_len = srb->data_transfer_length;
+	n = map_data(c, r, pkt, srb->data_transfer_length);
+	if (unlikely(n < 0)) {
+		reject(c, r, (uint8_t)-n, 5, 0x24); /* ILLEGAL REQUEST, invalid field in CDB */
 		return;
 	}
-	if (unlikely(!find_lun(c, r, &lun))) {
-		reject(c, r, VSTOR_SRB_ERROR, 4, 0x44); /* INTERNAL TARGET FAILURE */
+	r->task.niov = (uint16_t)n;
+	lun = find_lun(c, r, address);
+	if (unlikely(!lun))
+		return;
+	if (unlikely(lun->in_flight >= c->lun_cap)) {
+		reject_full(c, r);
 		return;
 	}
-	if (likely(lun)) {
-		if (unlikely(lun->in_flight >= c->lun_cap)) {
-			reject_full(c, r);
-			return;
-		}
-		r->task.queue = lun->queue;
-		done = scsi_execute(c->target, r->lun, &r->task, &absent);
-	} else {
-		done = execute_without_lun(c, r, &absent);
-	}
-	if (!done) {
-		request_started(c, r, lun);
-		return;
-	}
-	sample_end(c, r);
-	reply(c, r, absent);
-	stor_req_put(c, r);
+	r->task.queue = lun->queue;
+	if (scsi_task_execute(&r->task, lun->nexus))
+		finish(c, r, reply_len);
+	else
+		request_started(c, r);
 }
 
 /* ---- a batch -----------------------------------------------------------------------------------
@@ -378,7 +414,7 @@ static NOINLINE void handle_other(struct stor_chan *c, const struct vmpkt *pkt, 
 	bool old = load_relaxed(&c->ctl->version) < VSTOR_V5_1;
 
 	if (ready && old && is_srb(pkt, VSTOR_PACKET_OLD))
-		execute(c, pkt);
+		execute(c, pkt, stor_reply_len(pkt));
 	else
 		stor_control(c, pkt);
 }
@@ -392,7 +428,7 @@ static uint32_t drain_batch(struct stor_chan *c, bool ready, uint32_t limit)
 	while (n < limit && vmbus_chan_recv(c->chan, &pkt) > 0) {
 		n++;
 		if (likely(ready && is_srb(&pkt, VSTOR_PACKET))) {
-			execute(c, &pkt);
+			execute(c, &pkt, VSTOR_PACKET);
 			/* A lone request is answered before anything else is looked for. */
 			if (n == 1 && !vmbus_chan_known(c->chan))
 				break;

@@ -190,7 +190,7 @@ static uint64_t oldest_start(const struct stor_chan *c, int lun)
 	for (i = 0; i < n; i++) {
 		t = load_relaxed(&c->reqs[i].start_ns);
 		if (t && (!oldest || t < oldest) &&
-		    (lun == ANY_LUN || load_relaxed(&c->reqs[i].lun) == lun))
+		    (lun == ANY_LUN || stor_lun_of(load_relaxed(&c->reqs[i].address)) == lun))
 			oldest = t;
 	}
 	return oldest;

@@ -90,6 +90,7 @@ static void check_row(const struct scsi_op *op, uint8_t opcode)
 	for (int i = len; i < 16; i++)
 		ck_assert_uint_eq(op->usage[i], 0);
 	ck_assert((op->flags & (OP_IN | OP_OUT)) != (OP_IN | OP_OUT));
+	ck_assert_uint_eq(op->check != NULL, !!(op->flags & OP_CHECK));
 	ck_assert_msg(!(op->flags & moves) || (op->flags & OP_MEDIUM), "%s", op->name);
 	ck_assert_msg(!(op->flags & OP_LIST) || (op->flags & OP_OUT), "%s", op->name);
 	ck_assert_msg(!(op->flags & OP_DPOFUA) || (op->usage[1] & 0x18) == 0x18, "%s", op->name);
@@ -136,7 +137,7 @@ START_TEST(S08_cdb_length_out_of_bounds)
 		for (size_t k = 0; k < sizeof(lengths); k++) {
 			rig_prepare(r, cdb, 16, SCSI_DIR_NONE, 0);
 			r->task.cdb_len = lengths[k];
-			ck_assert(scsi_execute(r->target, 0, &r->task, &r->absent));
+			ck_assert(scsi_execute(r->target, 0, &r->task));
 			rig_verdict(r);
 			ck_assert_uint_eq(rig_result(r), SENSE_CDB_FIELD);
 		}
@@ -247,7 +248,6 @@ START_TEST(X01_sense_padding)
 		r->task.lun = r->lun;
 		paint_stack();
 		ck_assert(scsi_fail(&r->task, codes[i]));
-		r->absent = false;
 		rig_verdict(r);
 		ck_assert_uint_eq(rig_result(r), codes[i]);
 		ck_assert(scsi_fail_at(&r->task, codes[i], 0x01020304));

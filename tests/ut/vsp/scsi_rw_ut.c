@@ -168,7 +168,7 @@ START_TEST(S11_length_beyond_the_scatter_list)
 	rig_prepare(r, CDB(READ10(0, 8)), SCSI_DIR_IN, 2048);
 	r->task.data_len = UINT32_MAX; /* a transport that believed the guest */
 	memset(r->data, UNTOUCHED, 4096);
-	ck_assert(scsi_execute(r->target, 0, &r->task, &r->absent));
+	ck_assert(scsi_execute(r->target, 0, &r->task));
 	ck_assert_uint_eq(rig_result(r), SENSE_CDB_FIELD);
 	ck_assert(all_are(r->data, 4096, UNTOUCHED));
 	ck_assert_uint_eq(r->dev->n_log, 0);
@@ -184,7 +184,7 @@ START_TEST(transfer_limit)
 			r->iov[i] = (struct iovec){ r->data, 65536 + 8 };
 		r->task.niov = 64;
 		r->task.data_len = 8193 * 512;
-		ck_assert(scsi_execute(r->target, 0, &r->task, &r->absent));
+		ck_assert(scsi_execute(r->target, 0, &r->task));
 		ck_assert_uint_eq(rig_result(r), count > 8192 ? SENSE_CDB_FIELD : 0);
 	}
 	ck_assert_uint_eq(IN(r, 512, READ16(0, 0x1ffff)), SENSE_CDB_FIELD);

@@ -71,7 +71,6 @@ static uint32_t send(struct worker *w, const uint8_t *cdb, uint32_t cdb_len, uin
 {
 	struct iovec iov[2] = { { w, 0 }, { w->buffer, len } };
 	struct scsi_task t;
-	bool absent;
 
 	memset(&t, PAINT, sizeof(t));
 	memcpy(t.cdb, cdb, cdb_len);
@@ -82,9 +81,9 @@ static uint32_t send(struct worker *w, const uint8_t *cdb, uint32_t cdb_len, uin
 	t.data_len = len;
 	t.queue = w->q;
 	t.done = task_done;
-	w->done = scsi_execute(w->target, 0, &t, &absent);
+	w->done = scsi_execute(w->target, 0, &t);
 	fake_blk_run(w->q);
-	if (!w->done || absent)
+	if (!w->done || (t.status == SCSI_CHECK_CONDITION && t.absent))
 		abort();
 	if (t.status == SCSI_GOOD)
 		return 0;
@@ -245,14 +244,13 @@ static void *poll_absent(void *arg)
 {
 	struct worker *w = arg;
 	struct scsi_task t;
-	bool absent;
 
 	for (;;) { /* until LUN 1 appears: then it must be whole */
 		memset(&t, 0, sizeof(t));
 		t.cdb_len = 6;
 		t.queue = w->q;
-		scsi_execute(w->target, 1, &t, &absent);
-		if (!absent)
+		scsi_execute(w->target, 1, &t);
+		if (t.status != SCSI_CHECK_CONDITION || !t.absent)
 			break;
 		sched_yield();
 	}

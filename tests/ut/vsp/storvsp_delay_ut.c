@@ -32,7 +32,7 @@ static struct scsi_lun luns[2];
 static struct blk_dev devs[2];
 static struct scsi_task *waiting[8192];
 static uint32_t n_waiting, n_executed, n_aborted, queues, queue_error;
-static bool instant;   /* tasks finish inside scsi_execute() */
+static bool instant;   /* tasks finish inside scsi_task_execute() */
 static uint8_t answer; /* SAM status they finish with */
 static uint8_t answer_key;
 static uint32_t nr_luns = 2;
@@ -41,6 +41,11 @@ struct scsi_lun *scsi_target_lun(const struct scsi_target *t, uint8_t number)
 {
 	(void)t;
 	return number < nr_luns ? &luns[number] : NULL;
+}
+
+struct scsi_nexus *scsi_target_nexus(struct scsi_target *t, uint8_t number)
+{
+	return (struct scsi_nexus *)scsi_target_lun(t, number); /* never looked into */
 }
 
 struct blk_dev *scsi_lun_dev(struct scsi_lun *l)
@@ -85,6 +90,7 @@ static void fill(struct scsi_task *t)
 {
 	t->status = answer;
 	t->sense_len = 0;
+	t->absent = false;
 	t->transferred = answer ? 0 : t->data_len;
 	if (answer == SCSI_CHECK_CONDITION && answer_key != 0xff) {
 		memset(t->sense, 0, sizeof(t->sense));
@@ -95,16 +101,26 @@ static void fill(struct scsi_task *t)
 	}
 }
 
-bool scsi_execute(struct scsi_target *target, uint8_t number, struct scsi_task *t, bool *absent)
+bool scsi_execute_nowhere(struct scsi_task *t)
+{
+	n_executed++;
+	t->status = SCSI_CHECK_CONDITION;
+	t->sense_len = 0;
+	t->absent = true;
+	return true;
+}
+
+bool scsi_execute(struct scsi_target *target, uint8_t number, struct scsi_task *t)
 {
 	(void)target;
+	ck_assert_uint_ge(number, nr_luns);
+	return scsi_execute_nowhere(t);
+}
+
+bool scsi_task_execute(struct scsi_task *t, struct scsi_nexus *nexus)
+{
+	ck_assert_ptr_nonnull(nexus);
 	n_executed++;
-	if (number >= nr_luns) {
-		*absent = true;
-		t->status = SCSI_CHECK_CONDITION;
-		t->sense_len = 0;
-		return true;
-	}
 	ck_assert_ptr_nonnull(t->queue);
 	if (instant) {
 		fill(t);
@@ -112,11 +128,6 @@ bool scsi_execute(struct scsi_target *target, uint8_t number, struct scsi_task *
 	}
 	waiting[n_waiting++] = t;
 	return false;
-}
-
-bool scsi_execute_nowhere(struct scsi_task *t, bool *absent)
-{
-	return scsi_execute(NULL, 255, t, absent);
 }
 
 /* Finishes task @i of those that wait; what it writes into the guest's pages comes first. */

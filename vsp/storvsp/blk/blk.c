@@ -162,6 +162,7 @@ int blk_queue_create(struct blk_queue **out, struct blk_dev *d, struct loop *loo
 	q->size = d->info.size;
 	q->block_mask = d->info.block_size - 1;
 	q->readonly = d->info.readonly;
+	q->last_plain = q->readonly ? BLK_READ : BLK_WRITE;
 	q->dev = d;
 	q->loop = loop;
 	q->call.fn = open_inbox;
@@ -189,15 +190,20 @@ void blk_queue_destroy(struct blk_queue *q)
 
 /* ---- requests --------------------------------------------------------- */
 
-static void account(struct blk_queue *q, const struct blk_req *req, int result)
+/* @result: of a request that is over, or -EINPROGRESS: it has begun. */
+ALWAYS_INLINE void account(struct blk_queue *q, const struct blk_req *req, int result)
 {
-	if (unlikely(result)) {
+	size_t op = req->op;
+
+	if (likely(!result)) {
+		blk_count(&q->stats.ops[op], 1);
+		if (likely(op <= BLK_WRITE))
+			blk_count(&q->stats.bytes[op], req->len);
+	} else if (likely(result == -EINPROGRESS)) {
+		store_relaxed(&q->stats.in_flight, q->stats.in_flight + 1);
+	} else {
 		blk_count(&q->stats.errors, 1);
-		return;
 	}
-	blk_count(&q->stats.ops[req->op], 1);
-	if (req->op <= BLK_WRITE)
-		blk_count(&q->stats.bytes[req->op], req->len);
 }
 
 void blk_req_finish(struct blk_queue *q, struct blk_req *req, int result)
@@ -207,41 +213,54 @@ void blk_req_finish(struct blk_queue *q, struct blk_req *req, int result)
 	req->done(req, result);
 }
 
-static bool out_of_range(const struct blk_queue *q, const struct blk_req *req)
+ALWAYS_INLINE bool out_of_range(const struct blk_queue *q, const struct blk_req *req)
 {
 	return ((req->offset | req->len) & q->block_mask) || req->len > q->size ||
 	       req->offset > q->size - req->len;
 }
 
 /* 0 to go on, 1 when there is nothing to do, or why not. */
-static int check(const struct blk_queue *q, const struct blk_req *req)
+ALWAYS_INLINE int check_range(const struct blk_queue *q, const struct blk_req *req)
 {
-	if (unlikely(req->op >= BLK_OP_COUNT))
+	return unlikely(out_of_range(q, req)) ? -EINVAL : req->len == 0;
+}
+
+/* The same for what is not just a transfer that the disk allows. */
+static NOINLINE int check_other(const struct blk_queue *q, const struct blk_req *req)
+{
+	int r;
+
+	if (req->op >= BLK_OP_COUNT)
 		return -EINVAL;
 	if (req->op == BLK_FLUSH)
 		return 0;
-	if (unlikely(out_of_range(q, req)))
-		return -EINVAL;
-	if (unlikely(q->readonly && req->op != BLK_READ))
-		return -EROFS;
-	return req->len == 0;
+	r = check_range(q, req);
+	return r >= 0 && q->readonly ? -EROFS : r;
+}
+
+static NOINLINE void note_start(struct blk_req *req)
+{
+	req->start_ns = clock_ns();
+}
+
+/* @r: what check_range() or check_other() said. */
+static NOINLINE int submit_nothing(struct blk_queue *q, struct blk_req *req, int r)
+{
+	if (r > 0)
+		r = 0;
+	account(q, req, r);
+	return r;
 }
 
 int blk_submit(struct blk_queue *q, struct blk_req *req)
 {
-	int r = check(q, req);
+	int r = likely(req->op <= q->last_plain) ? check_range(q, req) : check_other(q, req);
 
-	if (likely(r == 0)) {
-		if (req->start_ns)
-			req->start_ns = clock_ns();
-		r = q->submit(q, req);
-		if (r == -EINPROGRESS) {
-			store_relaxed(&q->stats.in_flight, q->stats.in_flight + 1);
-			return r;
-		}
-	} else if (r > 0) {
-		r = 0;
-	}
+	if (unlikely(r))
+		return submit_nothing(q, req, r);
+	if (unlikely(req->start_ns))
+		note_start(req);
+	r = q->submit(q, req);
 	account(q, req, r);
 	return r;
 }

@@ -105,6 +105,7 @@ struct blk_queue {
 	int (*submit)(struct blk_queue *q, struct blk_req *req);
 	uint64_t size;
 	uint32_t block_mask;
+	uint8_t last_plain; /* enum blk_op: up to this one, only the range has to be right */
 	bool readonly;
 	struct blk_dev *dev;
 	struct loop *loop;

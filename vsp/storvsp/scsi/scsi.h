@@ -54,17 +54,19 @@ struct scsi_task {
 	struct blk_queue *queue;	   /* to scsi_lun_dev() on this loop; absent LUN: NULL */
 	void (*done)(struct scsi_task *t); /* only when scsi_execute() returned false */
 	/* out */
-	uint8_t status;	   /* enum scsi_status */
-	uint8_t sense_len; /* 0 or SCSI_SENSE_LEN */
-	uint8_t sense[SCSI_SENSE_LEN + 2];
+	uint8_t status;	      /* enum scsi_status */
+	uint8_t sense_len;    /* 0 or SCSI_SENSE_LEN */
+	bool absent;	      /* with CHECK CONDITION: there is no LUN, and no sense */
 	uint32_t transferred; /* bytes moved; 0 when it failed */
-	/* the target's, while it runs */
+	/* the target's, while it runs. What READ and WRITE touch ends inside @blk */
 	struct scsi_lun *lun; /* NULL: absent */
+	void *scratch;	      /* cut iovec or extent list, NULL mostly */
 	struct scsi_nexus *nexus;
 	struct blk_req blk;
 	struct iovec slice_iov[2];
-	void *scratch; /* cut iovec or extent list, NULL mostly */
 	struct scsi_walk walk;
+	/* out, when it failed */
+	uint8_t sense[SCSI_SENSE_LEN + 2];
 };
 
 enum { SCSI_DIR_OUT = 0, SCSI_DIR_IN = 1, SCSI_DIR_NONE = 2 };
@@ -118,10 +120,16 @@ struct scsi_lun *scsi_target_lun(const struct scsi_target *t, uint8_t number); /
  * Executes @task on LUN @number of @target (path and target 0). True: finished, the
  * out fields are set and done is not called. False: done will be called on the
  * queue's loop. The LUN may be absent: INQUIRY and REPORT LUNS are answered as
- * scsi-target and storvsc section 11 say, everything else sets *@absent (status CHECK
- * CONDITION, no sense).
+ * scsi-target and storvsc section 11 say, everything else ends with @absent.
  */
-bool scsi_execute(struct scsi_target *target, uint8_t number, struct scsi_task *task, bool *absent);
+bool scsi_execute(struct scsi_target *target, uint8_t number, struct scsi_task *task);
+
+/*
+ * The same in two steps, for who sends many: the way to a LUN stays as long as the
+ * target does; NULL while the LUN is absent.
+ */
+struct scsi_nexus *scsi_target_nexus(struct scsi_target *target, uint8_t number);
+bool scsi_task_execute(struct scsi_task *task, struct scsi_nexus *nexus);
 
 /*
  * Asks a task that works piece by piece to stop after the piece in flight; it then ends
@@ -131,7 +139,7 @@ bool scsi_execute(struct scsi_target *target, uint8_t number, struct scsi_task *
 void scsi_task_abort(struct scsi_task *task);
 
 /* INQUIRY / REPORT LUNS sent to a (path, target) other than 0/0: nothing is there. */
-bool scsi_execute_nowhere(struct scsi_task *task, bool *absent);
+bool scsi_execute_nowhere(struct scsi_task *task);
 
 struct scsi_lun_stats {
 	uint64_t reads, writes, flushes, others, errors;

@@ -22,8 +22,8 @@
 
 /* One writer per shard, so that counting on the READ/WRITE path is a plain add. */
 struct scsi_counts {
-	uint64_t reads, writes, flushes, others, errors;
-	uint64_t read_bytes, written_bytes;
+	uint64_t transfers[2], bytes[2]; /* by BLK_READ and BLK_WRITE */
+	uint64_t flushes, others, errors;
 } __attribute__((aligned(CACHE_LINE)));
 
 #define SCSI_SHARDS 16 /* the last is shared by all threads after the first fifteen */
@@ -56,12 +56,13 @@ struct scsi_lun {
 	/* fixed at creation: all that READ and WRITE look at */
 	struct blk_dev *dev;
 	uint64_t blocks;
-	uint32_t max_blocks;   /* per READ or WRITE */
-	uint8_t shift;	       /* log2 of the block size */
-	uint8_t reject_dpofua; /* DPO and FUA bits of CDB byte 1, when not honoured */
+	uint64_t max_blocks; /* per READ or WRITE */
+	uint16_t rules;	     /* OP_* that forbid something here; others need no look */
+	uint8_t shift;	     /* log2 of the block size */
+	/* fixed at creation: the rest */
 	bool readonly;
 	bool thin;
-	/* fixed at creation: the rest */
+	bool fua;		      /* DPO and FUA are honoured */
 	bool write_cache;	      /* WCE */
 	uint8_t physical_exp;	      /* log2 of physical / logical block */
 	uint32_t max_transfer;	      /* bytes */
@@ -129,19 +130,19 @@ enum {
 	OP_QUIET = 1 << 8,    /* does not report unit attentions */
 	OP_THIN = 1 << 9,     /* exists on thin LUNs only */
 	OP_ANY_LUN = 1 << 10, /* answered where no LUN is */
+	OP_CHECK = 1 << 11,   /* has field rules of its own */
 };
 
-/* The decoded command: small enough to travel in registers. */
+/* The decoded command: two registers. */
 struct scsi_cmd {
 	uint64_t lba;
-	uint32_t count;
-	bool fua;
+	uint64_t count; /* 32 bits at most */
 };
 
 struct scsi_op {
 	/* Ends the task and returns true, or false when a blk_req will. */
 	bool (*run)(struct scsi_task *t, struct scsi_cmd c);
-	/* Field rules beyond @reject; a sense code or 0. May be NULL. */
+	/* With OP_CHECK: field rules beyond @reject; a sense code or 0. */
 	uint32_t (*check)(const struct scsi_task *t, struct scsi_cmd c);
 	const char *name;	       /* NULL: no such opcode */
 	const struct scsi_op *actions; /* rows by service action; this row is just the way there */
@@ -149,10 +150,11 @@ struct scsi_op {
 	uint8_t action;
 	uint8_t len;		     /* of the CDB */
 	uint8_t layout;		     /* enum scsi_layout */
-	uint8_t reject;		     /* bits of byte 1 that must be 0 */
 	uint16_t flags;		     /* OP_* */
+	uint16_t wrong_dir;	     /* SCSI_DIR_* that contradicts, when there is data */
+	uint8_t reject;		     /* bits of byte 1 that must be 0 */
 	uint8_t usage[SCSI_CDB_LEN]; /* bits that are looked at; byte 0 is the opcode */
-};
+} __attribute__((aligned(CACHE_LINE)));
 
 extern const struct scsi_op scsi_ops[256];
 
@@ -170,6 +172,7 @@ bool scsi_data_in(struct scsi_task *t, const void *data, uint32_t full, uint32_t
 /* scsi_rw.c */
 bool scsi_read(struct scsi_task *t, struct scsi_cmd c);
 bool scsi_write(struct scsi_task *t, struct scsi_cmd c);
+bool scsi_write_fua(struct scsi_task *t, struct scsi_cmd c); /* of CDBs that have the bit */
 bool scsi_sync_cache(struct scsi_task *t, struct scsi_cmd c);
 bool scsi_flush(struct scsi_task *t);
 

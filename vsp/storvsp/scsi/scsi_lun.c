@@ -12,8 +12,7 @@
 #define PHYSICAL_MAX	     65536u
 #define DEFAULT_MAX_TRANSFER (256u << 10)
 #define MIN_MAX_TRANSFER     (4u << 20) /* what VPD B0 promises at least */
-#define BYTE1_DPO_FUA	     0x18
-#define SCRATCH_ALIGN	     4096u /* so that patterns need no bounce under O_DIRECT */
+#define SCRATCH_ALIGN	     4096u	/* so that patterns need no bounce under O_DIRECT */
 
 static bool is_power_of_two(uint32_t v)
 {
@@ -60,6 +59,21 @@ static void take_geometry(struct scsi_lun *l, const struct blk_info *info, uint3
 	l->discard_granularity = roundup((uint64_t)info->discard_granularity, block);
 }
 
+static uint16_t rules_of(const struct scsi_lun *l)
+{
+	uint16_t rules = OP_RANGE | OP_BLOCKS | OP_LIST | OP_CHECK;
+
+	if (!l->blocks)
+		rules |= OP_MEDIUM;
+	if (l->readonly)
+		rules |= OP_WRITES;
+	if (!l->fua)
+		rules |= OP_DPOFUA;
+	if (!l->thin)
+		rules |= OP_THIN;
+	return rules;
+}
+
 int scsi_lun_create(struct scsi_lun **out, const struct scsi_lun_config *cfg)
 {
 	static const uint8_t no_id[16];
@@ -82,7 +96,8 @@ int scsi_lun_create(struct scsi_lun **out, const struct scsi_lun_config *cfg)
 	take_geometry(l, &info, cfg->max_transfer);
 	l->readonly = info.readonly;
 	l->write_cache = info.volatile_cache;
-	l->reject_dpofua = info.fua ? 0 : BYTE1_DPO_FUA;
+	l->fua = info.fua;
+	l->rules = rules_of(l);
 	err = -pthread_mutex_init(&l->lock, NULL);
 	if (err)
 		goto free_lun;
@@ -207,12 +222,12 @@ void scsi_lun_stats(const struct scsi_lun *l, struct scsi_lun_stats *out)
 	for (int i = 0; i < SCSI_SHARDS; i++) {
 		const struct scsi_counts *c = &l->counts[i];
 
-		out->reads += load_relaxed(&c->reads);
-		out->writes += load_relaxed(&c->writes);
+		out->reads += load_relaxed(&c->transfers[BLK_READ]);
+		out->writes += load_relaxed(&c->transfers[BLK_WRITE]);
 		out->flushes += load_relaxed(&c->flushes);
 		out->others += load_relaxed(&c->others);
 		out->errors += load_relaxed(&c->errors);
-		out->read_bytes += load_relaxed(&c->read_bytes);
-		out->written_bytes += load_relaxed(&c->written_bytes);
+		out->read_bytes += load_relaxed(&c->bytes[BLK_READ]);
+		out->written_bytes += load_relaxed(&c->bytes[BLK_WRITE]);
 	}
 }

@@ -219,7 +219,7 @@ static uint32_t put_mode_pages(const struct scsi_lun *l, const uint8_t *cdb, uin
 
 static uint8_t device_specific(const struct scsi_lun *l)
 {
-	return (uint8_t)((l->readonly ? 0x80 : 0) | (l->reject_dpofua ? 0 : 0x10));
+	return (uint8_t)((l->readonly ? 0x80 : 0) | (l->fua ? 0x10 : 0));
 }
 
 /* No block descriptor, whatever DBD says: simplest, and every initiator takes it. */

@@ -8,6 +8,8 @@
 #include "base/log.h"
 #include "vsp/storvsp/scsi/scsi_int.h"
 
+#define BYTE1_FUA 0x08
+
 /* Lost writes stay lost: relaxed, who needs the answer was told by an earlier completion. */
 static bool flush_failed(const struct scsi_lun *l)
 {
@@ -36,26 +38,44 @@ static NOINLINE bool transfer_failed(struct scsi_task *t, int err)
 	return scsi_fail(t, sense);
 }
 
-/* @t->transferred was set when the transfer started. */
-static bool transfer_end(struct scsi_task *t, int res)
+static NOINLINE void count_shared(struct scsi_lun *l, uint8_t op, uint64_t bytes)
 {
-	struct scsi_lun *l = t->lun;
 	uint32_t shard = scsi_shard();
 	struct scsi_counts *n = &l->counts[shard - 1];
 
-	if (unlikely(t->scratch)) {
-		scsi_scratch_put(l, t->scratch, t->walk.scratch_len);
-		t->scratch = NULL;
+	scsi_count(&n->transfers[op], 1, shard);
+	scsi_count(&n->bytes[op], bytes, shard);
+}
+
+ALWAYS_INLINE void count_transfer(struct scsi_lun *l, uint8_t op, uint64_t bytes)
+{
+	uint64_t shard = scsi_thread_shard - 1; /* huge before the thread has one */
+	struct scsi_counts *n;
+
+	if (unlikely(shard >= SCSI_SHARDS - 1)) {
+		count_shared(l, op, bytes);
+		return;
 	}
+	n = &l->counts[shard];
+	__asm__("" : "+r"(n)); /* once, not again for each counter */
+	store_relaxed(&n->transfers[op], n->transfers[op] + 1);
+	store_relaxed(&n->bytes[op], n->bytes[op] + bytes);
+}
+
+static NOINLINE void free_scratch(struct scsi_task *t)
+{
+	scsi_scratch_put(t->lun, t->scratch, t->walk.scratch_len);
+	t->scratch = NULL;
+}
+
+/* @t->transferred was set when the transfer started. */
+ALWAYS_INLINE bool transfer_end(struct scsi_task *t, uint8_t op, int res)
+{
+	if (unlikely(t->scratch))
+		free_scratch(t);
 	if (unlikely(res))
 		return transfer_failed(t, res);
-	if (t->blk.op == BLK_READ) {
-		scsi_count(&n->reads, 1, shard);
-		scsi_count(&n->read_bytes, t->transferred, shard);
-	} else {
-		scsi_count(&n->writes, 1, shard);
-		scsi_count(&n->written_bytes, t->transferred, shard);
-	}
+	count_transfer(t->lun, op, t->transferred);
 	t->status = SCSI_GOOD;
 	t->sense_len = 0;
 	return true;
@@ -65,7 +85,7 @@ static void transfer_done(struct blk_req *r, int res)
 {
 	struct scsi_task *t = container_of(r, struct scsi_task, blk);
 
-	transfer_end(t, res);
+	transfer_end(t, r->op, res);
 	t->done(t);
 }
 
@@ -80,12 +100,15 @@ static int entries_for(const struct scsi_task *t, uint64_t len)
 	return 0;
 }
 
-/* The buffer is larger than the transfer: engines must see no more than the transfer. */
+/* If the buffer is larger than the transfer: engines must see no more than the transfer. */
 static NOINLINE int cut_buffer(struct scsi_task *t, uint64_t len)
 {
-	int n = entries_for(t, len);
 	struct iovec *iov = t->slice_iov;
+	int n;
 
+	if (iov_length(t->iov, t->niov) == len)
+		return 0;
+	n = entries_for(t, len);
 	if (!n)
 		return -EINVAL;
 	if (n > (int)ARRAY_SIZE(t->slice_iov)) {
@@ -100,21 +123,39 @@ static NOINLINE int cut_buffer(struct scsi_task *t, uint64_t len)
 	return n < 0 ? n : 0;
 }
 
-static bool fits_exactly(const struct scsi_task *t, uint64_t len)
+/* It takes time, or it failed. */
+static NOINLINE bool transfer_not_done(struct scsi_task *t, int res)
 {
-	return likely(t->niov == 1) ? t->iov[0].iov_len == len : iov_length(t->iov, t->niov) == len;
+	return res == -EINPROGRESS ? false : transfer_end(t, t->blk.op, res);
 }
 
-ALWAYS_INLINE bool transfer(struct scsi_task *t, struct scsi_cmd c, uint8_t op)
+ALWAYS_INLINE bool submit(struct scsi_task *t, uint8_t op)
 {
-	uint64_t len = (uint64_t)c.count << t->lun->shift;
-	struct blk_req *r = &t->blk;
-	int res;
+	int res = blk_submit(t->queue, &t->blk);
 
-	if (unlikely(!len))
+	return likely(!res) ? transfer_end(t, op, 0) : transfer_not_done(t, res);
+}
+
+/* The buffer has several entries, or is larger than the transfer, which may be empty. */
+static NOINLINE bool submit_list(struct scsi_task *t)
+{
+	int err;
+
+	if (!t->blk.len)
 		return scsi_good(t, 0);
+	err = cut_buffer(t, t->blk.len);
+	if (err)
+		return err == -ENOMEM ? scsi_task_set_full(t) : scsi_fail(t, SENSE_CDB_FIELD);
+	return submit(t, t->blk.op);
+}
+
+ALWAYS_INLINE bool transfer(struct scsi_task *t, struct scsi_cmd c, uint8_t op, uint8_t flags)
+{
+	uint64_t len = c.count << t->lun->shift;
+	struct blk_req *r = &t->blk;
+
 	r->op = op;
-	r->flags = c.fua && op == BLK_WRITE ? BLK_REQ_FUA : 0;
+	r->flags = flags;
 	r->niov = t->niov;
 	r->iov = t->iov;
 	r->offset = c.lba << t->lun->shift;
@@ -123,26 +164,31 @@ ALWAYS_INLINE bool transfer(struct scsi_task *t, struct scsi_cmd c, uint8_t op)
 	r->start_ns = 0;
 	t->scratch = NULL;
 	t->transferred = (uint32_t)len;
-	if (unlikely(!fits_exactly(t, len))) {
-		res = cut_buffer(t, len);
-		if (res)
-			return res == -ENOMEM ? scsi_task_set_full(t)
-					      : scsi_fail(t, SENSE_CDB_FIELD);
-	}
-	res = blk_submit(t->queue, r);
-	return res == -EINPROGRESS ? false : transfer_end(t, res);
+	if (unlikely(t->niov != 1 || t->iov->iov_len != len))
+		return submit_list(t);
+	return submit(t, op);
 }
 
 bool scsi_read(struct scsi_task *t, struct scsi_cmd c)
 {
-	return transfer(t, c, BLK_READ);
+	return transfer(t, c, BLK_READ, 0);
 }
 
 bool scsi_write(struct scsi_task *t, struct scsi_cmd c)
 {
-	if (unlikely(c.fua) && flush_failed(t->lun))
+	return transfer(t, c, BLK_WRITE, 0);
+}
+
+static NOINLINE bool write_through(struct scsi_task *t, struct scsi_cmd c)
+{
+	if (flush_failed(t->lun))
 		return scsi_fail(t, SENSE_TARGET_FAILURE);
-	return transfer(t, c, BLK_WRITE);
+	return transfer(t, c, BLK_WRITE, BLK_REQ_FUA);
+}
+
+bool scsi_write_fua(struct scsi_task *t, struct scsi_cmd c)
+{
+	return unlikely(t->cdb[1] & BYTE1_FUA) ? write_through(t, c) : scsi_write(t, c);
 }
 
 /* ---- flush ----------------------------------------------------------------------------- */

@@ -6,28 +6,32 @@
  */
 #include "vsp/storvsp/scsi/scsi_int.h"
 
-#define FF4	 0xff, 0xff, 0xff, 0xff
-#define FF8	 FF4, FF4
-#define ZERO8	 0, 0, 0, 0, 0, 0, 0, 0
-#define GROUP	 0x1f /* group number */
-#define CTL	 0x04 /* NACA */
+#define FF4		 0xff, 0xff, 0xff, 0xff
+#define FF8		 FF4, FF4
+#define ZERO8		 0, 0, 0, 0, 0, 0, 0, 0
+#define GROUP		 0x1f /* group number */
+#define CTL		 0x04 /* NACA */
 
-#define PROTECT	 0xe0 /* RDPROTECT, WRPROTECT */
-#define RELADR	 0x01
+#define PROTECT		 0xe0 /* RDPROTECT, WRPROTECT */
+#define RELADR		 0x01
 
-#define READS	 (OP_IN | OP_MEDIUM | OP_RANGE | OP_BLOCKS)
-#define WRITES	 (OP_OUT | OP_MEDIUM | OP_RANGE | OP_BLOCKS | OP_WRITES)
-#define ON_RANGE (OP_MEDIUM | OP_RANGE)
+#define READS		 (OP_IN | OP_MEDIUM | OP_RANGE | OP_BLOCKS)
+#define WRITES		 (OP_OUT | OP_MEDIUM | OP_RANGE | OP_BLOCKS | OP_WRITES)
+#define ON_RANGE	 (OP_MEDIUM | OP_RANGE)
+
+/* The task's is a byte: 256 is none of them. */
+#define WRONG_DIR(flags) ((flags)&OP_IN ? SCSI_DIR_OUT : (flags)&OP_OUT ? SCSI_DIR_IN : 256)
 
 /* clang-format off */
 
 #define OP(name_, len_, layout_, reject_, flags_, check_, run_, ...) \
 	{ .name = name_, .len = len_, .layout = layout_, .reject = reject_, .flags = flags_, \
-	  .check = check_, .run = run_, .usage = { __VA_ARGS__ } }
+	  .wrong_dir = WRONG_DIR(flags_), .check = check_, .run = run_, .usage = { __VA_ARGS__ } }
 
 #define ACTION(action_, name_, len_, layout_, reject_, flags_, check_, run_, ...) \
 	{ .action = action_, .name = name_, .len = len_, .layout = layout_, .reject = reject_, \
-	  .flags = flags_, .check = check_, .run = run_, .usage = { __VA_ARGS__ } }
+	  .flags = flags_, .wrong_dir = WRONG_DIR(flags_), .check = check_, .run = run_, \
+	  .usage = { __VA_ARGS__ } }
 
 #define ACTIONS(name_, rows_) \
 	{ .name = name_, .actions = rows_, .n_actions = ARRAY_SIZE(rows_) }
@@ -50,24 +54,24 @@ const struct scsi_op scsi_ops[256] = {
 		    NULL, scsi_inquiry, 0x12, 0x01, 0xff, 0xff, 0xff, CTL),
 	[0x1a] = OP("MODE SENSE(6)", 6, CDB_LEN8_AT4, 0, OP_IN | OP_QUIET,
 		    NULL, scsi_mode_sense6, 0x1a, 0x08, 0xff, 0xff, 0xff, CTL),
-	[0x1b] = OP("START STOP UNIT", 6, CDB_NONE, 0, 0,
+	[0x1b] = OP("START STOP UNIT", 6, CDB_NONE, 0, OP_CHECK,
 		    scsi_check_start_stop, scsi_start_stop, 0x1b, 0x01, 0, 0x0f, 0xf7, CTL),
-	[0x1d] = OP("SEND DIAGNOSTIC", 6, CDB_LEN16_AT3, 0, 0,
+	[0x1d] = OP("SEND DIAGNOSTIC", 6, CDB_LEN16_AT3, 0, OP_CHECK,
 		    scsi_check_diagnostic, scsi_nothing_to_do, 0x1d, 0xf7, 0, 0xff, 0xff, CTL),
 	[0x1e] = OP("PREVENT ALLOW MEDIUM REMOVAL", 6, CDB_NONE, 0, 0,
 		    NULL, scsi_nothing_to_do, 0x1e, 0, 0, 0, 0x03, CTL),
-	[0x25] = OP("READ CAPACITY(10)", 10, CDB_NONE, 0, OP_IN | OP_MEDIUM,
+	[0x25] = OP("READ CAPACITY(10)", 10, CDB_NONE, 0, OP_IN | OP_MEDIUM | OP_CHECK,
 		    scsi_check_capacity10, scsi_read_capacity10, 0x25, ZERO8, CTL),
 	[0x28] = OP("READ(10)", 10, CDB_RW10, PROTECT | RELADR, READS | OP_DPOFUA,
 		    NULL, scsi_read, 0x28, 0xf8, FF4, GROUP, 0xff, 0xff, CTL),
 	[0x2a] = OP("WRITE(10)", 10, CDB_RW10, PROTECT | RELADR, WRITES | OP_DPOFUA,
-		    NULL, scsi_write, 0x2a, 0xf8, FF4, GROUP, 0xff, 0xff, CTL),
+		    NULL, scsi_write_fua, 0x2a, 0xf8, FF4, GROUP, 0xff, 0xff, CTL),
 	[0x34] = OP("PRE-FETCH(10)", 10, CDB_RW10, RELADR, ON_RANGE,
 		    NULL, scsi_nothing_to_do, 0x34, 0x02, FF4, GROUP, 0xff, 0xff, CTL),
 	[0x35] = OP("SYNCHRONIZE CACHE(10)", 10, CDB_RW10, RELADR, ON_RANGE,
 		    NULL, scsi_sync_cache, 0x35, 0x02, FF4, GROUP, 0xff, 0xff, CTL),
 	/* bits 2:1 would put the LBA into the data; bit 4 ANCHOR needs ANC_SUP */
-	[0x41] = OP("WRITE SAME(10)", 10, CDB_RW10, 0xf7, OP_OUT | ON_RANGE | OP_WRITES,
+	[0x41] = OP("WRITE SAME(10)", 10, CDB_RW10, 0xf7, OP_OUT | ON_RANGE | OP_WRITES | OP_CHECK,
 		    scsi_check_write_same, scsi_write_same, 0x41, 0xe8, FF4, GROUP, 0xff, 0xff, CTL),
 	[0x42] = OP("UNMAP", 10, CDB_LEN16_AT7, 0x01,
 		    OP_OUT | OP_MEDIUM | OP_WRITES | OP_LIST | OP_THIN,
@@ -77,12 +81,12 @@ const struct scsi_op scsi_ops[256] = {
 	[0x88] = OP("READ(16)", 16, CDB_RW16, PROTECT | RELADR, READS | OP_DPOFUA,
 		    NULL, scsi_read, 0x88, 0xf8, FF8, FF4, GROUP, CTL),
 	[0x8a] = OP("WRITE(16)", 16, CDB_RW16, PROTECT | RELADR, WRITES | OP_DPOFUA,
-		    NULL, scsi_write, 0x8a, 0xf8, FF8, FF4, GROUP, CTL),
+		    NULL, scsi_write_fua, 0x8a, 0xf8, FF8, FF4, GROUP, CTL),
 	[0x90] = OP("PRE-FETCH(16)", 16, CDB_RW16, RELADR, ON_RANGE,
 		    NULL, scsi_nothing_to_do, 0x90, 0x02, FF8, FF4, GROUP, CTL),
 	[0x91] = OP("SYNCHRONIZE CACHE(16)", 16, CDB_RW16, RELADR, ON_RANGE,
 		    NULL, scsi_sync_cache, 0x91, 0x02, FF8, FF4, GROUP, CTL),
-	[0x93] = OP("WRITE SAME(16)", 16, CDB_RW16, 0xf6, OP_OUT | ON_RANGE | OP_WRITES,
+	[0x93] = OP("WRITE SAME(16)", 16, CDB_RW16, 0xf6, OP_OUT | ON_RANGE | OP_WRITES | OP_CHECK,
 		    scsi_check_write_same, scsi_write_same, 0x93, 0xe9, FF8, FF4, GROUP, CTL),
 	[0x9e] = ACTIONS("SERVICE ACTION IN(16)", service_in_16),
 	[0xa0] = OP("REPORT LUNS", 12, CDB_LEN32_AT6, 0, OP_IN | OP_QUIET | OP_ANY_LUN,
@@ -90,5 +94,5 @@ const struct scsi_op scsi_ops[256] = {
 	[0xa8] = OP("READ(12)", 12, CDB_RW12, PROTECT | RELADR, READS | OP_DPOFUA,
 		    NULL, scsi_read, 0xa8, 0xf8, FF8, GROUP, CTL),
 	[0xaa] = OP("WRITE(12)", 12, CDB_RW12, PROTECT | RELADR, WRITES | OP_DPOFUA,
-		    NULL, scsi_write, 0xaa, 0xf8, FF8, GROUP, CTL),
+		    NULL, scsi_write_fua, 0xaa, 0xf8, FF8, GROUP, CTL),
 };

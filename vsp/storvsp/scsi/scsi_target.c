@@ -8,7 +8,7 @@
 
 #include "vsp/storvsp/scsi/scsi_int.h"
 
-#define BYTE1_FUA	    0x08
+#define BYTE1_DPO_FUA	    0x18
 #define BYTE1_ACTION	    0x1f
 #define CONTROL_UNSUPPORTED 0x05 /* NACA and LINK */
 
@@ -58,38 +58,33 @@ int scsi_target_attach(struct scsi_target *t, uint8_t number, struct scsi_lun *l
 	n->next = l->nexuses;
 	l->nexuses = n;
 	pthread_mutex_unlock(&l->lock);
-	store_release(&n->lun, l); /* N1, pairs with N2 in find_nexus() */
+	store_release(&n->lun, l); /* N1, pairs with N2 in scsi_target_lun() */
 	return 0;
-}
-
-/* NULL when no LUN is there. */
-static struct scsi_nexus *find_nexus(struct scsi_target *t, uint8_t number)
-{
-	struct scsi_nexus *n;
-
-	if (unlikely(number >= SCSI_MAX_LUNS))
-		return NULL;
-	/* The mask keeps a mispredicted branch from reading past the table. */
-	n = &t->nexus[number & (SCSI_MAX_LUNS - 1)];
-	return likely(load_acquire(&n->lun)) ? n : NULL; /* N2 */
 }
 
 struct scsi_lun *scsi_target_lun(const struct scsi_target *t, uint8_t number)
 {
-	return number < SCSI_MAX_LUNS ? load_acquire(&t->nexus[number].lun) : NULL; /* N2 */
+	const struct scsi_nexus *n = &t->nexus[number & (SCSI_MAX_LUNS - 1)];
+
+	/* The mask must stay: a mispredicted branch could read past the table. */
+	__asm__("" : "+r"(n));
+	return number < SCSI_MAX_LUNS ? load_acquire(&n->lun) : NULL; /* N2 */
+}
+
+struct scsi_nexus *scsi_target_nexus(struct scsi_target *t, uint8_t number)
+{
+	return scsi_target_lun(t, number) ? &t->nexus[number] : NULL;
 }
 
 /* ---- decoding ---------------------------------------------------------------------- */
 
 ALWAYS_INLINE struct scsi_cmd decode(const uint8_t *cdb, const struct scsi_op *op)
 {
-	struct scsi_cmd c = { .fua = (op->flags & OP_DPOFUA) && (cdb[1] & BYTE1_FUA) };
+	struct scsi_cmd c = { 0 };
 
+	if (likely(op->layout == CDB_RW10)) /* cheaper than the jump below */
+		return (struct scsi_cmd){ .lba = be32_at(cdb + 2), .count = be16_at(cdb + 7) };
 	switch ((enum scsi_layout)op->layout) {
-	case CDB_RW10:
-		c.lba = be32_at(cdb + 2);
-		c.count = be16_at(cdb + 7);
-		break;
 	case CDB_RW16:
 		c.lba = be64_at(cdb + 2);
 		c.count = be32_at(cdb + 10);
@@ -117,6 +112,7 @@ ALWAYS_INLINE struct scsi_cmd decode(const uint8_t *cdb, const struct scsi_op *o
 	case CDB_LEN32_AT10:
 		c.count = be32_at(cdb + 10);
 		break;
+	case CDB_RW10:
 	case CDB_NONE:
 		break;
 	}
@@ -145,41 +141,57 @@ ALWAYS_INLINE const struct scsi_op *find_op(const struct scsi_task *t, uint32_t 
 /* Fields that mean the same in every CDB. @reject: bits of byte 1 that must be 0. */
 ALWAYS_INLINE bool fields_ok(const struct scsi_task *t, const struct scsi_op *op, uint8_t reject)
 {
-	if (unlikely(t->cdb_len < op->len || t->cdb_len > SCSI_CDB_LEN))
+	size_t len = op->len;
+
+	if (unlikely(t->cdb_len < len || t->cdb_len > SCSI_CDB_LEN))
 		return false;
-	if (unlikely((t->cdb[1] & reject) || (t->cdb[op->len - 1] & CONTROL_UNSUPPORTED)))
+	if (unlikely((t->cdb[1] & reject) || (t->cdb[len - 1] & CONTROL_UNSUPPORTED)))
 		return false;
-	if (unlikely(t->data_len && (((op->flags & OP_IN) && t->data_dir == SCSI_DIR_OUT) ||
-				     ((op->flags & OP_OUT) && t->data_dir == SCSI_DIR_IN))))
-		return false;
-	return true;
+	return likely(t->data_dir != op->wrong_dir) || !t->data_len;
 }
 
 /* Capacity, protection and lengths: sense code or 0. */
 ALWAYS_INLINE uint32_t check_medium(const struct scsi_task *t, const struct scsi_lun *l,
-				    const struct scsi_op *op, struct scsi_cmd c)
+				    uint16_t rules, struct scsi_cmd c)
 {
-	uint16_t flags = op->flags;
-
-	if (unlikely((flags & OP_MEDIUM) && !l->blocks))
+	if (rules & OP_MEDIUM)
 		return SENSE_NO_MEDIUM;
 	/* By subtraction from a known-good bound: lba + count may wrap. */
-	if ((flags & OP_RANGE) && unlikely(c.lba > l->blocks || c.count > l->blocks - c.lba))
+	if ((rules & OP_RANGE) && unlikely(c.lba > l->blocks || c.count > l->blocks - c.lba))
 		return SENSE_LBA_RANGE;
-	if (unlikely((flags & OP_WRITES) && l->readonly))
+	if (rules & OP_WRITES)
 		return SENSE_WRITE_PROTECTED;
-	if ((flags & OP_BLOCKS) &&
-	    unlikely(c.count > l->max_blocks || t->data_len < (uint64_t)c.count << l->shift))
+	if ((rules & OP_BLOCKS) &&
+	    unlikely(c.count > l->max_blocks || t->data_len < c.count << l->shift))
 		return SENSE_CDB_FIELD;
-	if (unlikely((flags & OP_LIST) && t->data_len < c.count))
+	if ((rules & OP_LIST) && t->data_len < c.count)
 		return SENSE_LIST_LENGTH;
 	return 0;
 }
 
+/* The checks in their order, then the command. @rules: those of @op that count on this LUN. */
+ALWAYS_INLINE bool execute(struct scsi_task *t, const struct scsi_lun *l, const struct scsi_op *op,
+			   uint16_t rules)
+{
+	uint8_t reject = op->reject | (rules & OP_DPOFUA ? BYTE1_DPO_FUA : 0);
+	struct scsi_cmd c;
+	uint32_t sense;
+
+	if (unlikely(!fields_ok(t, op, reject)))
+		return scsi_fail(t, SENSE_CDB_FIELD);
+	c = decode(t->cdb, op);
+	sense = rules & OP_CHECK ? op->check(t, c) : 0;
+	if (likely(!sense))
+		sense = check_medium(t, l, rules, c);
+	if (unlikely(sense))
+		return scsi_fail(t, sense);
+	return op->run(t, c);
+}
+
 /* ---- dispatch -------------------------------------------------------------------------- */
 
-/* INQUIRY and REPORT LUNS are answered anywhere; @t->nexus is NULL outside path 0, target 0. */
-static bool execute_absent(struct scsi_task *t, bool lun0, bool *absent)
+/* INQUIRY and REPORT LUNS are answered anywhere. @t->nexus is NULL outside path 0, target 0. */
+static bool execute_absent(struct scsi_task *t, bool lun0)
 {
 	const struct scsi_op *op;
 	struct scsi_cmd c;
@@ -188,7 +200,7 @@ static bool execute_absent(struct scsi_task *t, bool lun0, bool *absent)
 	t->lun = NULL;
 	op = find_op(t, &sense);
 	if (!op || !(op->flags & OP_ANY_LUN)) {
-		*absent = true;
+		t->absent = true;
 		t->status = SCSI_CHECK_CONDITION;
 		t->sense_len = 0;
 		t->transferred = 0;
@@ -200,45 +212,53 @@ static bool execute_absent(struct scsi_task *t, bool lun0, bool *absent)
 	return op->run == scsi_inquiry ? scsi_inquiry_absent(t, c, lun0) : op->run(t, c);
 }
 
-bool scsi_execute_nowhere(struct scsi_task *task, bool *absent)
+bool scsi_execute_nowhere(struct scsi_task *task)
 {
-	*absent = false;
 	task->nexus = NULL;
-	return execute_absent(task, true, absent);
+	return execute_absent(task, true);
 }
 
-bool scsi_execute(struct scsi_target *target, uint8_t number, struct scsi_task *t, bool *absent)
-{
-	struct scsi_nexus *n = find_nexus(target, number);
-	const struct scsi_op *op;
-	struct scsi_lun *l;
-	struct scsi_cmd c;
-	uint32_t sense;
-	uint8_t reject;
+#define MOVES_BLOCKS (OP_RANGE | OP_BLOCKS) /* all the rules of READ and WRITE, mostly */
 
-	*absent = false;
-	if (unlikely(!n)) {
-		t->nexus = &target->nexus[0]; /* only the way to the table */
-		return execute_absent(t, number == 0, absent);
-	}
-	t->nexus = n;
-	t->lun = l = n->lun;
+/* Everything that has other rules, or an initiator that must be told of something first. */
+static NOINLINE bool execute_any(struct scsi_task *t)
+{
+	const struct scsi_op *op;
+	uint32_t sense;
+	uint16_t rules;
+
 	op = find_op(t, &sense);
-	if (unlikely(!op))
+	if (!op)
 		return scsi_fail(t, sense);
-	if (unlikely((op->flags & OP_THIN) && !l->thin))
+	rules = op->flags & t->lun->rules;
+	if (rules & OP_THIN)
 		return scsi_fail(t, SENSE_OPCODE);
-	if (unlikely(load_relaxed(&n->attentions)) && !(op->flags & OP_QUIET) &&
-	    (sense = scsi_nexus_take_attention(n)) != 0)
+	if (load_relaxed(&t->nexus->attentions) && !(op->flags & OP_QUIET) &&
+	    (sense = scsi_nexus_take_attention(t->nexus)) != 0)
 		return scsi_fail(t, sense);
-	reject = op->reject | ((op->flags & OP_DPOFUA) ? l->reject_dpofua : 0);
-	if (unlikely(!fields_ok(t, op, reject)))
-		return scsi_fail(t, SENSE_CDB_FIELD);
-	c = decode(t->cdb, op);
-	sense = op->check ? op->check(t, c) : 0;
-	if (likely(!sense))
-		sense = check_medium(t, l, op, c);
-	if (unlikely(sense))
-		return scsi_fail(t, sense);
-	return op->run(t, c);
+	return execute(t, t->lun, op, rules);
+}
+
+bool scsi_task_execute(struct scsi_task *t, struct scsi_nexus *n)
+{
+	const struct scsi_op *op = &scsi_ops[t->cdb[0]];
+	struct scsi_lun *l = n->lun; /* whoever gave us @n has seen it published */
+
+	__asm__("" : "+r"(op)); /* a pointer, not an index that is scaled again at each use */
+	t->nexus = n;
+	t->lun = l;
+	/* With its rules known at compile time, most of the checks are not even there. */
+	if (likely((op->flags & l->rules) == MOVES_BLOCKS && !load_relaxed(&n->attentions)))
+		return execute(t, l, op, MOVES_BLOCKS);
+	return execute_any(t);
+}
+
+bool scsi_execute(struct scsi_target *target, uint8_t number, struct scsi_task *t)
+{
+	struct scsi_nexus *n = scsi_target_nexus(target, number);
+
+	if (n)
+		return scsi_task_execute(t, n);
+	t->nexus = &target->nexus[0]; /* only the way to the table */
+	return execute_absent(t, number == 0);
 }

@@ -27,6 +27,7 @@ static bool check_condition(struct scsi_task *t, uint32_t sense)
 	if (t->lun)
 		store_relaxed(&t->lun->last_sense, sense); /* statistics only */
 	t->status = SCSI_CHECK_CONDITION;
+	t->absent = false;
 	t->sense_len = SCSI_SENSE_LEN;
 	t->transferred = 0;
 	return true;
