@@ -244,15 +244,14 @@ static NOINLINE int map_none(const struct vmpkt *pkt, uint32_t len)
 ALWAYS_INLINE int map_data(struct stor_chan *c, struct stor_req *r, const struct vmpkt *pkt,
 			   uint32_t len)
 {
-	uint32_t cursor = 0, count, offset, npfn;
+	uint32_t count, offset, npfn;
 	int n, max = STOR_IOV_INLINE;
 	struct iovec *iov = r->iov;
 	const uint64_t *pfn;
 
 	if (unlikely(pkt->type != VMPKT_GPA_DIRECT || pkt->range_count != 1))
 		return map_none(pkt, len);
-	if (unlikely(!vmpkt_next_range(pkt, &cursor, &count, &offset, &pfn, &npfn)))
-		return -VSTOR_SRB_INVALID_REQUEST;
+	vmpkt_first_range(pkt, &count, &offset, &pfn, &npfn);
 	if (unlikely(len > count))
 		return -VSTOR_SRB_DATA_OVERRUN;
 	if (npfn > c->short_iov) {
