@@ -158,8 +158,8 @@ file() { # make the image once
 }
 
 NULL_POLL="--engine null --size 1G --poll always --cpus 0,1"
-# The store fits the core's cache: the row is the path and one 4 KiB copy, not main memory.
-MEM_POLL="--engine memory --size 1M --poll always --cpus 0,1"
+# Store and buffers fit the core's cache: the row is the path and one 4 KiB copy, not main memory.
+MEM_POLL="--engine memory --size 512K --poll always --cpus 0,1"
 
 # shellcheck disable=SC2086  # option lists are split on purpose
 measure() {

@@ -429,8 +429,10 @@ static uint32_t drain_batch(struct stor_chan *c, bool ready, uint32_t limit)
 		if (likely(ready && is_srb(&pkt, VSTOR_PACKET))) {
 			execute(c, &pkt, VSTOR_PACKET);
 			/* A lone request is answered before anything else is looked for. */
-			if (n == 1 && !vmbus_chan_known(c->chan))
+			if (n == 1 && !vmbus_chan_known(c->chan)) {
+				vmbus_chan_flush(c->chan);
 				break;
+			}
 			continue;
 		}
 		handle_other(c, &pkt, ready);
