@@ -89,7 +89,7 @@ best_nbd() {
 
 # Who goes first changes from round to round: a disk that grants bursts, or a cache that
 # warms up, would favour the same side every time.
-A= B=
+A='' B=''
 pair() { # ROUND OUR_COMMAND...; the peer's is in peer_cmd
 	if (($1 % 2)); then
 		B=$("${@:2}")
