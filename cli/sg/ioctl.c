@@ -171,6 +171,7 @@ static int check_header(const struct sg_io_hdr *h)
 		return -EMSGSIZE;
 	if (h->flags & SG_FLAG_MMAP_IO)
 		return -EINVAL;
+	/* Not ENOMEM: sg_dd takes that for "less at a time" and drops what it has read already. */
 	sg_device_info(&info);
 	return info.max_transfer && h->dxfer_len > info.max_transfer ? -EINVAL : 0;
 }
