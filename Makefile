@@ -68,14 +68,14 @@ FUZZ    := $(patsubst fuzz/fuzz_%.c,%,$(wildcard fuzz/fuzz_*.c))
 .DELETE_ON_ERROR:
 .SECONDARY:
 
-all: build/hvbus $(B)/libhvbus.a $(B)/nbdkit-hvbus-plugin.so
+all: build/hvbus $(B)/libhvbus.a $(B)/nbdkit-hvbus-plugin.so $(B)/libhvbus-sg.so
 
 help:
 	@echo 'hvbus $(VERSION): Hyper-V synthetic I/O, open, in C, on Linux'
 	@echo
 	@echo '  make demo        install what is missing, build, run the story (40 s)'
 	@echo '  make check       install what is missing, build, run every test (three builds)'
-	@echo '  make             build/hvbus, libhvbus.a and the nbdkit plugin'
+	@echo '  make             build/hvbus, libhvbus.a, the nbdkit plugin, libhvbus-sg.so'
 	@echo '  make bench       measure every row of docs/performance.md beside its peer'
 	@echo '  make fuzz        each fuzz target for 30 s; make fuzz T=ring TIME=600 for one'
 	@echo '  make lint        formatting, include directions, shell, man page'
@@ -116,6 +116,11 @@ $(B)/nbdkit-hvbus-plugin.so: $(B)/cli/nbd/plugin.o $(call libs_upto,vsc)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -shared -o $@ $^ -luring
 
+# Loaded into other people's programs: nothing of it may be visible but what it stands in for.
+$(B)/libhvbus-sg.so: $(call obj,$(wildcard cli/sg/*.c)) $(call libs_upto,vsc)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -shared -Wl,--exclude-libs,ALL -o $@ $^
+
 # A unit test links its own layer and those below; tests/fake/ stands in for what is above or
 # beside (the fakes come first, so the archive member they replace is never pulled in).
 define ut_rule
@@ -151,7 +156,8 @@ check: setup
 	$(Q)scripts/check.sh
 
 # One build variant: everything it needs, then its tests.
-check-tests: $(UT_BIN) $(PROC_BIN) $(B)/hvbus $(B)/nbdkit-hvbus-plugin.so $(B)/tests/run_sh
+check-tests: $(UT_BIN) $(PROC_BIN) $(B)/hvbus $(B)/nbdkit-hvbus-plugin.so $(B)/libhvbus-sg.so \
+	$(B)/tests/run_sh
 
 $(B)/tests/run_sh: $(B)/tests/run_sh.o
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcheck -lsubunit -lrt -lm
@@ -229,20 +235,22 @@ LIBDIR := $(DESTDIR)$(PREFIX)/lib
 INCDIR := $(DESTDIR)$(PREFIX)/include/hvbus
 MANDIR := $(DESTDIR)$(PREFIX)/share/man/man1
 PLUGINDIR := $(LIBDIR)/nbdkit/plugins
+SGDIR := $(LIBDIR)/hvbus
 PUBLIC_H := $(wildcard base/*.h ringbuf/*.h hv-core/*.h hv-core/proc/*.h vmbus/*.h vmbus/wire/*.h vsc/*.h)
 
 install: all
-	install -d $(BINDIR) $(LIBDIR)/pkgconfig $(MANDIR) $(PLUGINDIR)
+	install -d $(BINDIR) $(LIBDIR)/pkgconfig $(MANDIR) $(PLUGINDIR) $(SGDIR)
 	install -m 755 $(B)/hvbus $(BINDIR)/hvbus
 	install -m 644 $(B)/libhvbus.a $(LIBDIR)/libhvbus.a
 	install -m 755 $(B)/nbdkit-hvbus-plugin.so $(PLUGINDIR)/nbdkit-hvbus-plugin.so
+	install -m 755 $(B)/libhvbus-sg.so $(SGDIR)/libhvbus-sg.so
 	for h in $(PUBLIC_H); do install -D -m 644 $$h $(INCDIR)/$$h; done
 	sed 's,@PREFIX@,$(PREFIX),; s,@VERSION@,$(VERSION),' hvbus.pc.in > $(LIBDIR)/pkgconfig/hvbus.pc
 	install -m 644 docs/hvbus.1 $(MANDIR)/hvbus.1
 
 uninstall:
 	rm -f $(BINDIR)/hvbus $(LIBDIR)/libhvbus.a $(LIBDIR)/pkgconfig/hvbus.pc $(MANDIR)/hvbus.1 \
-		$(PLUGINDIR)/nbdkit-hvbus-plugin.so
+		$(PLUGINDIR)/nbdkit-hvbus-plugin.so $(SGDIR)/libhvbus-sg.so
 	rm -rf $(INCDIR)
 
 clean:

@@ -2,6 +2,7 @@
 /*
  * hvbus attach: become a child partition and export its disk. The NBD server is nbdkit with
  * our plugin; this command finds both, looks after the socket, and reports how it ended.
+ * Or run a program that wants a SCSI generic device: our preload library is one for it.
  */
 #include <errno.h>
 #include <limits.h>
@@ -16,13 +17,18 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
-#include "vsc/storvsc.h"
+#include "cli/disk_arg.h"
+#include "cli/sg/sg.h"
 
 static const char usage[] =
-	"usage: hvbus attach --socket S --disk CTL:LUN --nbd UNIXSOCK\n\n"
+	"usage: hvbus attach --socket S --disk CTL:LUN --nbd UNIXSOCK\n"
+	"       hvbus attach --socket S --disk CTL:LUN --sg [--sg-path P] -- COMMAND...\n\n"
 	"Become a child partition of the root at S and export the synthetic disk CTL:LUN on the\n"
 	"Unix socket UNIXSOCK to any NBD client, until SIGINT or SIGTERM or until the root goes\n"
-	"away. Needs nbdkit (Debian package nbdkit).\n";
+	"away. Needs nbdkit (Debian package nbdkit).\n\n"
+	"With --sg, become COMMAND, for which P is a SCSI generic device (SG_IO) that is this\n"
+	"disk: a child partition of its own from the moment it opens P. The exit status is that\n"
+	"of COMMAND.\n";
 
 static const char examples[] =
 	"  hvbus attach --socket /tmp/s --disk 0:0 --nbd /tmp/nbd &\n"
@@ -31,10 +37,15 @@ static const char examples[] =
 	"  fio --name=t --ioengine=nbd --uri='nbd+unix:///?socket=/tmp/nbd' --rw=randrw "
 	"--size=64M\n"
 	"  nbdkit build/release/nbdkit-hvbus-plugin.so socket=/tmp/s disk=0:0    # the plugin "
-	"alone\n";
+	"alone\n"
+	"  hvbus attach --socket /tmp/s --disk 0:0 --sg -- sg_inq " SG_DEFAULT_PATH "\n"
+	"  hvbus attach --socket /tmp/s --disk 0:0 --sg -- sdparm --all " SG_DEFAULT_PATH "\n"
+	"  hvbus attach --socket /tmp/s --disk 0:0 --sg -- iscsi-test-cu "
+	"--dataloss " SG_DEFAULT_PATH "\n";
 
 struct attach {
-	const char *socket, *nbd, *disk, *queues;
+	const char *socket, *nbd, *disk, *queues, *sg_path;
+	bool sg;
 };
 
 static volatile sig_atomic_t server_pid;
@@ -50,10 +61,9 @@ static void set_nbd(void *c, const char *v)
 
 static void set_disk(void *c, const char *v)
 {
-	unsigned a, b;
-	char tail;
+	unsigned controller, lun;
 
-	if (sscanf(v, "%u:%u%c", &a, &b, &tail) != 2 || a > 3 || b > 63)
+	if (!disk_arg(v, &controller, &lun))
 		cli_die(CLI_USAGE, "--disk=%s: CONTROLLER:LUN is needed, such as 0:1", v);
 	((struct attach *)c)->disk = v;
 }
@@ -64,35 +74,43 @@ static void set_queues(void *c, const char *v)
 	((struct attach *)c)->queues = v;
 }
 
+static void set_sg(void *c, const char *v)
+{
+	(void)v;
+	((struct attach *)c)->sg = true;
+}
+static void set_sg_path(void *c, const char *v)
+{
+	((struct attach *)c)->sg_path = v;
+}
+
 static const struct cli_option options[] = {
 	{ "socket", "S", "Unix socket of the root", set_socket },
 	{ "disk", "CTL:LUN", "which disk (default 0:0)", set_disk },
 	{ "nbd", "UNIXSOCK", "Unix socket to export on", set_nbd },
-	{ "queues", "N", "channels, 1 to 16 (default 4)", set_queues },
+	{ "queues", "N", "channels of --nbd, 1 to 16 (default 4)", set_queues },
+	{ "sg", NULL, "run COMMAND with the disk as a SCSI generic device", set_sg },
+	{ "sg-path", "P", "path of that device (default " SG_DEFAULT_PATH ")", set_sg_path },
 	{ NULL, NULL, NULL, NULL },
 };
 
-/* The plugin beside this program (build tree), or where `make install` puts it. */
-static void find_plugin(char *path, size_t len)
+/* Library @name: beside this program (build tree), or in @installed, seen from there. */
+static void find_library(char *path, size_t len, const char *name, const char *installed)
 {
-	char self[PATH_MAX], *slash;
+	char self[PATH_MAX];
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	static const char *const places[] = { "nbdkit-hvbus-plugin.so",
-					      "../lib/nbdkit/plugins/nbdkit-hvbus-plugin.so",
-					      NULL };
+	const char *const places[] = { "", installed };
 
 	if (n < 0)
 		cli_die(CLI_FAILED, "/proc/self/exe: %s", strerror(errno));
 	self[n] = '\0';
-	slash = strrchr(self, '/');
-	*slash = '\0';
-	for (int i = 0; places[i]; i++) {
-		if ((size_t)snprintf(path, len, "%s/%s", self, places[i]) < len &&
+	*strrchr(self, '/') = '\0';
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+		if ((size_t)snprintf(path, len, "%s/%s%s", self, places[i], name) < len &&
 		    !access(path, R_OK))
 			return;
 	}
-	cli_die(CLI_FAILED,
-		"nbdkit-hvbus-plugin.so is neither beside %s/hvbus nor installed; run make", self);
+	cli_die(CLI_FAILED, "%s is neither beside %s/hvbus nor installed; run make", name, self);
 }
 
 /* A socket left over from a server that was killed; one in use is an error. */
@@ -157,31 +175,88 @@ static void check_root(const struct attach *a)
 	hv_child_destroy(c);
 }
 
-int cmd_attach(int argc, char **argv)
+/* ---- NBD ---------------------------------------------------------------------------- */
+
+static int export_nbd(const struct attach *a)
 {
-	struct attach a = { .disk = "0:0", .queues = "4" };
 	struct sigaction sa = { .sa_handler = forward };
 	char plugin[PATH_MAX];
-	int i = cli_parse(argc, argv, options, usage, examples, &a), status;
+	int status;
 
-	if (i < argc)
-		cli_die(CLI_USAGE, "unexpected '%s'", argv[i]);
-	if (!a.socket)
-		cli_die(CLI_USAGE, "--socket is missing");
-	if (!a.nbd)
-		cli_die(CLI_USAGE, "--nbd is missing: the Unix socket to export the disk on");
-	find_plugin(plugin, sizeof(plugin));
-	check_root(&a);
-	clear_socket(a.nbd);
+	find_library(plugin, sizeof(plugin), "nbdkit-hvbus-plugin.so", "../lib/nbdkit/plugins/");
+	check_root(a);
+	clear_socket(a->nbd);
 	sigaction(SIGINT, &sa, NULL);
 	sigaction(SIGTERM, &sa, NULL);
 	server_pid = fork();
 	if (server_pid < 0)
 		cli_die(CLI_FAILED, "fork: %s", strerror(errno));
 	if (server_pid == 0)
-		exec_nbdkit(&a, plugin);
+		exec_nbdkit(a, plugin);
 	while (waitpid((pid_t)server_pid, &status, 0) < 0 && errno == EINTR)
 		;
-	unlink(a.nbd);
+	unlink(a->nbd);
 	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? CLI_OK : CLI_FAILED;
+}
+
+/* ---- SCSI generic --------------------------------------------------------------------- */
+
+static void set_env(const char *name, const char *value)
+{
+	if (value && setenv(name, value, 1))
+		cli_die(CLI_FAILED, "environment: %s", strerror(errno));
+}
+
+/* In front of what is there: others may look at the same functions. */
+static void set_preload(const char *library)
+{
+	const char *others = getenv("LD_PRELOAD");
+	char list[2 * PATH_MAX];
+
+	if (strpbrk(library, ": "))
+		cli_die(CLI_FAILED, "%s: the loader cannot preload from a path with blanks or ':'",
+			library);
+	if ((size_t)snprintf(list, sizeof(list), "%s%s%s", library, others ? ":" : "",
+			     others ? others : "") >= sizeof(list))
+		cli_die(CLI_FAILED, "LD_PRELOAD is too long");
+	set_env("LD_PRELOAD", list);
+}
+
+/*
+ * This process becomes the command: signals and the exit status are its own, and there is
+ * nobody in between who could get them wrong.
+ */
+static int run_sg(const struct attach *a, char **command)
+{
+	char library[PATH_MAX], socket[PATH_MAX];
+
+	find_library(library, sizeof(library), "libhvbus-sg.so", "../lib/hvbus/");
+	check_root(a);
+	if (!realpath(a->socket, socket)) /* the command may change its directory */
+		cli_die(CLI_FAILED, "%s: %s", a->socket, strerror(errno));
+	set_env(SG_ENV_SOCKET, socket);
+	set_env(SG_ENV_DISK, a->disk);
+	set_env(SG_ENV_PATH, a->sg_path);
+	set_preload(library);
+	execvp(command[0], command);
+	cli_die(errno == ENOENT ? 127 : 126, "%s: %s", command[0], strerror(errno));
+}
+
+int cmd_attach(int argc, char **argv)
+{
+	struct attach a = { .disk = "0:0", .queues = "4", .sg_path = SG_DEFAULT_PATH };
+	int i = cli_parse(argc, argv, options, usage, examples, &a);
+
+	if (i < argc && !a.sg)
+		cli_die(CLI_USAGE, "unexpected '%s'", argv[i]);
+	if (!a.socket)
+		cli_die(CLI_USAGE, "--socket is missing");
+	if (!a.nbd && !a.sg)
+		cli_die(CLI_USAGE, "--nbd is missing: the Unix socket to export the disk on; or "
+				   "--sg with a command");
+	if (a.nbd && a.sg)
+		cli_die(CLI_USAGE, "--nbd and --sg: one at a time");
+	if (a.sg && i == argc)
+		cli_die(CLI_USAGE, "--sg needs a command: --sg -- sg_inq %s", a.sg_path);
+	return a.sg ? run_sg(&a, argv + i) : export_nbd(&a);
 }

@@ -12,7 +12,8 @@ static const struct cli_command commands[] = {
 	{ "demo", "the whole story in under a minute: two guests, three disks, a benchmark",
 	  cmd_demo },
 	{ "serve", "be the root partition: synthetic SCSI disks for child partitions", cmd_serve },
-	{ "attach", "become a child partition and export its synthetic disk over NBD", cmd_attach },
+	{ "attach", "become a child partition; its disk over NBD, or as SCSI device of a command",
+	  cmd_attach },
 	{ "inspect", "show partitions, channels, disks and faults of a running root", cmd_inspect },
 	{ "bench", "measure the path: `bench disk`, `bench ring`", cmd_bench },
 };

@@ -163,6 +163,34 @@ int storvsc_zero(struct storvsc *s, uint32_t q, uint8_t lun, uint64_t offset, ui
 int storvsc_scsi(struct storvsc *s, uint32_t q, uint8_t lun, const uint8_t cdb[16], int dir,
 		 void *data, uint32_t len, uint32_t *transferred, uint8_t sense[18]);
 
+/*
+ * The same for those who want SCSI's own words: whatever the root answers is success, and
+ * what it answered is in the second half. Nothing is retried. Errors, with no answer:
+ * -EMSGSIZE, -EINVAL, -ENOMEM, -ETIMEDOUT, -EPROTO, -EIO and -ECONNRESET (dead).
+ */
+struct storvsc_raw {
+	uint8_t lun;
+	uint8_t cdb_len; /* at most 16; 0 = what the opcode says */
+	uint8_t dir;	 /* 0 out, 1 in, 2 none */
+	uint8_t cdb[16];
+	void *data; /* any memory */
+	uint32_t len;
+	uint32_t timeout_ms; /* 0 = the controller's */
+
+	uint8_t scsi_status;
+	uint8_t srb_status;   /* enum vstor_srb_status, without its flags */
+	uint8_t sense_len;    /* 0 = none, at most 18 */
+	uint8_t sense[18];    /* zeroes behind sense_len */
+	uint32_t transferred; /* bytes, at most @len */
+};
+int storvsc_raw(struct storvsc *s, uint32_t q, struct storvsc_raw *r);
+
+/*
+ * Resets LUN @lun, or the bus if it is negative; returns behind the last answer of queue @q.
+ * -EOPNOTSUPP: the root refuses.
+ */
+int storvsc_reset(struct storvsc *s, uint32_t q, int lun);
+
 /* Text of the last failure of queue @q ("LBA out of range (sense 5/21/00)"); never NULL. */
 const char *storvsc_last_error(const struct storvsc *s, uint32_t q);
 /*

@@ -65,21 +65,29 @@ static int call_send(struct sc_queue *q, const struct vstor_packet *p, uint64_t 
 	return 0;
 }
 
-static int call(struct sc_queue *q, const struct vstor_packet *p, uint64_t gpa, uint32_t len,
-		bool bounced, struct sc_call *c)
+struct payload { /* what goes along with a packet */
+	uint64_t gpa;
+	uint32_t len;
+	bool bounced;
+};
+
+static int call(struct sc_queue *q, const struct vstor_packet *p, const struct payload *data,
+		uint64_t timeout_ns, struct sc_call *c)
 {
-	uint64_t deadline = sc_deadline(q->s->timeout_ns);
+	uint64_t deadline = sc_deadline(timeout_ns);
 	struct sc_slot *slot;
 	int err;
 
 	c->done = false;
-	err = call_send(q, p, gpa, len, c, deadline, &slot);
-	return err ? err : call_wait(q, slot, c, deadline, bounced);
+	err = call_send(q, p, data->gpa, data->len, c, deadline, &slot);
+	return err ? err : call_wait(q, slot, c, deadline, data->bounced);
 }
 
 int sc_call(struct sc_queue *q, const struct vstor_packet *p, struct sc_call *c)
 {
-	return call(q, p, 0, 0, false, c);
+	static const struct payload none;
+
+	return call(q, p, &none, q->s->timeout_ns, c);
 }
 
 /* ---- SCSI commands ---------------------------------------------------------------------- */
@@ -93,60 +101,90 @@ uint8_t *sc_bounce(struct sc_queue *q)
 	return q->bounce;
 }
 
-/* @moved bytes came back in @from; the sense is in @p. */
-static void deliver(const struct sc_command *c, const struct vstor_packet *p, const uint8_t *from,
-		    uint32_t *moved, uint8_t *sense)
+/* Where the data of @c lies for the root: in place, or in the bounce buffer. */
+static int lend_data(struct sc_queue *q, const struct sc_command *c, struct payload *p)
 {
-	uint32_t n = p->srb.data_transfer_length;
+	uint8_t *bounce;
 
-	if (n > c->len)
-		n = c->len; /* C10 */
-	if (c->data_in == VSTOR_DATA_IN && from != c->data)
-		memcpy(c->data, from, n);
-	*moved = n;
+	*p = (struct payload){ .len = c->len };
+	if (!c->len)
+		return 0;
+	p->gpa = sc_gpa(q->s, c->data, c->len);
+	p->bounced = p->gpa == UINT64_MAX;
+	if (!p->bounced)
+		return 0;
+	bounce = sc_bounce(q);
+	if (!bounce)
+		return -ENOMEM;
+	p->gpa = sc_gpa(q->s, bounce, c->len);
+	if (c->data_in == VSTOR_DATA_OUT)
+		memcpy(bounce, c->data, c->len);
+	else
+		memset(bounce, 0, c->len); /* no stale bytes, whatever the root writes */
+	return 0;
+}
+
+struct reply { /* what became of a command */
+	struct vstor_packet packet;
+	struct sc_outcome outcome;
+	uint32_t moved; /* bytes of data, never more than there is room for (C10) */
+};
+
+/* Executes @c once. 0: the root has answered, whatever it said. */
+static int exchange(struct sc_queue *q, const struct sc_command *c, uint64_t timeout_ns,
+		    struct reply *r)
+{
+	struct payload data;
+	struct vstor_packet p;
+	struct sc_call ans;
+	int err = lend_data(q, c, &data);
+
+	if (err)
+		return err;
+	sc_srb_packet(&p, c->lun, c->cdb, c->cdb_len, c->data_in, c->len);
+	err = call(q, &p, &data, timeout_ns, &ans);
+	if (err)
+		return err;
+	r->packet = ans.answer;
+	r->outcome = sc_decode(&ans.answer, 0);
+	r->moved = ans.answer.srb.data_transfer_length;
+	if (r->moved > c->len)
+		r->moved = c->len;
+	if (r->outcome.retry && r->outcome.sense)
+		store_relaxed(&q->s->changed, 1);
+	if (data.bounced && c->data_in == VSTOR_DATA_IN)
+		memcpy(c->data, q->bounce, r->moved);
+	return 0;
+}
+
+/* The sense of @srb to 18 bytes at @sense, the rest zeroes; how many there were. */
+static uint8_t take_sense(const struct vstor_srb *srb, uint8_t *sense)
+{
+	uint8_t n = srb->sense_info_length < 18 ? srb->sense_info_length : 18; /* C11 */
+
 	memset(sense, 0, 18);
-	if (p->srb.srb_status & VSTOR_SRB_AUTOSENSE) /* C11: never more than our own room */
-		memcpy(sense, p->srb.sense,
-		       p->srb.sense_info_length < 18 ? p->srb.sense_info_length : 18);
+	if (!(srb->srb_status & VSTOR_SRB_AUTOSENSE))
+		return 0;
+	memcpy(sense, srb->sense, n);
+	return n;
 }
 
 static int command_once(struct sc_queue *q, const struct sc_command *c, uint32_t *moved,
 			uint8_t *sense, bool *retry)
 {
-	uint64_t gpa = c->len ? sc_gpa(q->s, c->data, c->len) : 0;
-	bool bounced = gpa == UINT64_MAX;
-	uint8_t *data = c->data;
-	struct sc_outcome o;
-	struct vstor_packet p;
-	struct sc_call ans;
-	int err;
+	struct reply r;
+	int err = exchange(q, c, q->s->timeout_ns, &r);
 
-	if (bounced) {
-		data = sc_bounce(q);
-		if (!data)
-			return -ENOMEM;
-		gpa = sc_gpa(q->s, data, c->len);
-		if (c->data_in == VSTOR_DATA_OUT)
-			memcpy(data, c->data, c->len);
-		else
-			memset(data, 0, c->len); /* no stale bytes, whatever the root writes */
-	}
-	sc_srb_packet(&p, c->lun, c->cdb, c->cdb_len, c->data_in, c->len);
-	err = call(q, &p, gpa, c->len, bounced, &ans);
 	if (err)
 		return err;
-	o = sc_decode(&ans.answer, 0);
-	*retry = o.retry;
-	if (o.retry && o.sense)
-		store_relaxed(&q->s->changed, 1);
-	if (o.err) {
+	take_sense(&r.packet.srb, sense);
+	*moved = r.outcome.err ? 0 : r.moved;
+	*retry = r.outcome.retry;
+	if (r.outcome.err) {
 		SC_BUMP(q->errors);
-		sc_note_failure(q, o.err, o.sense);
+		sc_note_failure(q, r.outcome.err, r.outcome.sense);
 	}
-	deliver(c, &ans.answer, data, moved, sense);
-	if (o.err)
-		*moved = 0;
-	return o.err;
+	return r.outcome.err;
 }
 
 int sc_command(struct sc_queue *q, const struct sc_command *c, bool retry, uint32_t *moved,
@@ -193,4 +231,51 @@ int storvsc_scsi(struct storvsc *s, uint32_t qi, uint8_t lun, const uint8_t cdb[
 		return -EINVAL;
 	memcpy(c.cdb, cdb, sizeof(c.cdb));
 	return sc_command(&s->queue[qi], &c, false, transferred, sense);
+}
+
+int storvsc_raw(struct storvsc *s, uint32_t qi, struct storvsc_raw *r)
+{
+	struct sc_command c = {
+		.lun = r->lun,
+		.cdb_len = r->cdb_len ? r->cdb_len : cdb_length(r->cdb[0]),
+		.data_in = r->dir,
+		.len = r->dir == VSTOR_DATA_NONE ? 0 : r->len,
+		.data = r->data,
+	};
+	uint64_t timeout_ns = r->timeout_ms ? r->timeout_ms * 1000000ull : s->timeout_ns;
+	struct reply reply;
+	int err;
+
+	r->scsi_status = r->srb_status = r->sense_len = 0;
+	r->transferred = 0;
+	memset(r->sense, 0, sizeof(r->sense));
+	if (qi >= s->nr_queues || r->dir > VSTOR_DATA_NONE || c.cdb_len > VSTOR_CDB_LEN)
+		return -EINVAL;
+	if (c.len > s->max_transfer)
+		return -EMSGSIZE;
+	memcpy(c.cdb, r->cdb, sizeof(c.cdb));
+	err = exchange(&s->queue[qi], &c, timeout_ns, &reply);
+	if (err)
+		return err;
+	r->scsi_status = reply.packet.srb.scsi_status;
+	r->srb_status = reply.packet.srb.srb_status & VSTOR_SRB_CODE_MASK;
+	r->transferred = reply.moved;
+	r->sense_len = take_sense(&reply.packet.srb, r->sense);
+	return 0;
+}
+
+int storvsc_reset(struct storvsc *s, uint32_t qi, int lun)
+{
+	struct vstor_packet p = {
+		.operation = lun < 0 ? VSTOR_OP_RESET_BUS : VSTOR_OP_RESET_LUN,
+		.flags = VSTOR_FLAG_COMPLETION,
+		.srb = { .length = VSTOR_PAYLOAD, .lun = lun < 0 ? 0 : (uint8_t)lun },
+	};
+	struct sc_call ans;
+	int err;
+
+	if (qi >= s->nr_queues || lun > 255)
+		return -EINVAL;
+	err = sc_call(&s->queue[qi], &p, &ans);
+	return err ? err : ans.answer.status ? -EOPNOTSUPP : 0;
 }

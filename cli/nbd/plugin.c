@@ -19,6 +19,7 @@
 
 #include <nbdkit-plugin.h>
 
+#include "cli/disk_arg.h"
 #include "vsc/storvsc.h"
 
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
@@ -66,9 +67,7 @@ static void give_queue(uint32_t q)
 
 static int parse_disk(const char *v)
 {
-	char tail;
-
-	if (sscanf(v, "%u:%u%c", &controller, &lun, &tail) != 2 || controller > 3 || lun > 63) {
+	if (!disk_arg(v, &controller, &lun)) {
 		nbdkit_error("disk=%s: CONTROLLER:LUN is needed, such as 0:1", v);
 		return -1;
 	}

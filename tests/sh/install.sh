@@ -43,6 +43,9 @@ if command -v nbdkit >/dev/null; then
 	PIDS="$PIDS $!"
 	wait_for 10 test -S "$T/n"
 fi
+if command -v sg_turs >/dev/null; then
+	"$HVBUS" attach --socket "$S" --sg -- sg_turs /dev/sg-hvbus || fail "attach --sg does not find its library"
+fi
 
 echo "the manual has every option"
 for c in serve attach inspect "bench disk" "bench ring" demo; do

@@ -3,8 +3,9 @@
 # What the shell tests share. The runner sets HVBUS (the command under test), B (its build
 # folder) and PLUGIN.
 #
-# The NBD server runs with the plugin of the release build: a sanitizer cannot be loaded into
-# the distribution's nbdkit. The root and everything else is the build under test.
+# The NBD server runs with the plugin of the release build, and other people's SCSI tools with
+# its preload library: a sanitizer cannot be loaded into the distribution's programs. The root
+# and everything else is the build under test.
 set -eu
 
 : "${HVBUS:?}" "${B:?}"
@@ -69,6 +70,14 @@ attach() {
 	ATTACH=$!
 	PIDS="$PIDS $ATTACH"
 	wait_for 10 test -S "$2"
+}
+
+# sg DISK COMMAND...: runs it with the disk as the SCSI generic device $SG
+SG=/dev/sg-hvbus
+sg() {
+	local disk=$1
+	shift
+	"$RELEASE_HVBUS" attach --socket "$S" --disk "$disk" --sg --sg-path "$SG" -- "$@"
 }
 
 # expect STATUS TEXT COMMAND...: fails with that status, and one line with the text on stderr

@@ -4,6 +4,7 @@
  * the hostile cases (C). Whatever happens: no hang beyond the time limit, every request
  * returned exactly once, every page given back at the end.
  */
+#include "base/clock.h"
 #include "tests/ut/vsc/mini_vsp.h"
 
 static struct mini_vsp vsp;
@@ -228,6 +229,20 @@ START_TEST(c10_parameter_data_is_clamped)
 }
 END_TEST
 
+START_TEST(c10_raw_transfer_is_clamped)
+{
+	uint8_t data[16];
+	struct storvsc_raw r = { .dir = 1, .cdb = { 0x12 }, .data = data, .len = 8 };
+
+	memset(data, 0xaa, sizeof(data));
+	vsp.hook = lie_about_length;
+	ck_assert_int_eq(storvsc_raw(s, 0, &r), 0);
+	ck_assert_uint_eq(r.transferred, 8);
+	ck_assert_uint_eq(data[7], 0);
+	ck_assert_uint_eq(data[8], 0xaa);
+}
+END_TEST
+
 static uint8_t sense_len;
 static uint8_t sense_fill[VSTOR_SENSE_ROOM];
 static uint8_t sense_srb = 0x86;
@@ -264,6 +279,40 @@ START_TEST(c11_sense_of_any_length)
 			ck_assert_uint_eq(sense[n], 0);
 		ck_assert_uint_eq(sense[18], guard);
 	}
+}
+END_TEST
+
+START_TEST(c11_raw_sense_of_any_length)
+{
+	struct storvsc_raw r = { .dir = 2 };
+	int len;
+
+	vsp.hook = fail_with_sense;
+	memset(sense_fill, 0x77, sizeof(sense_fill));
+	for (len = 0; len < 256; len++) {
+		sense_len = (uint8_t)len;
+		r.transferred = 0xaaaaaaaa;
+		ck_assert_int_eq(storvsc_raw(s, 0, &r), 0);
+		ck_assert_uint_eq(r.sense_len, len < 18 ? len : 18);
+		ck_assert_uint_eq(r.sense[17], len < 18 ? 0 : 0x77);
+		ck_assert_uint_eq(r.transferred, 0);
+	}
+}
+END_TEST
+
+START_TEST(raw_timeout_of_its_own)
+{
+	struct storvsc_raw r = { .dir = 2, .timeout_ms = 20 };
+	uint64_t start = clock_ns();
+
+	s->timeout_ns = 60000000000ull; /* the controller's is not the one that counts */
+	vsp.stall = 1;
+	ck_assert_int_eq(storvsc_raw(s, 0, &r), -ETIMEDOUT);
+	ck_assert_uint_lt(clock_ns() - start, 1000000000);
+	vsp.stall = 0;
+	mini_work(&vsp);
+	reap_none();
+	check_alive();
 }
 END_TEST
 
@@ -789,7 +838,10 @@ int main(void)
 	tcase_add_test(tc, c09_unsolicited_packets);
 	tcase_add_test(tc, c10_more_bytes_than_asked_for);
 	tcase_add_test(tc, c10_parameter_data_is_clamped);
+	tcase_add_test(tc, c10_raw_transfer_is_clamped);
 	tcase_add_test(tc, c11_sense_of_any_length);
+	tcase_add_test(tc, c11_raw_sense_of_any_length);
+	tcase_add_test(tc, raw_timeout_of_its_own);
 	tcase_add_test(tc, sense_formats);
 	tcase_add_test(tc, c12_every_status);
 	tcase_add_test(tc, success_that_moved_too_little);

@@ -552,6 +552,83 @@ START_TEST(raw_command)
 }
 END_TEST
 
+START_TEST(raw_command_in_scsi_words)
+{
+	uint8_t data[64] = { 0 };
+	struct storvsc_raw r = { .dir = 1, .cdb = { 0xc7 }, .data = data, .len = sizeof(data) };
+
+	ck_assert_int_eq(storvsc_raw(s, 0, &r), 0); /* it was answered */
+	ck_assert_uint_eq(r.scsi_status, 2);
+	ck_assert_uint_eq(r.srb_status, VSTOR_SRB_INVALID_REQUEST);
+	ck_assert_uint_eq(r.sense_len, 18);
+	ck_assert_uint_eq(r.sense[2], 5);
+	ck_assert_uint_eq(r.sense[12], 0x20);
+	ck_assert_uint_eq(r.transferred, 0);
+	memcpy(r.cdb, "\x12\1\x80\0\x40", 5);
+	ck_assert_int_eq(storvsc_raw(s, 1, &r), 0);
+	ck_assert_uint_eq(r.scsi_status, 0);
+	ck_assert_uint_eq(r.srb_status, VSTOR_SRB_SUCCESS);
+	ck_assert_uint_eq(r.sense_len, 0);
+	ck_assert_uint_eq(r.sense[2], 0);
+	ck_assert_uint_eq(r.transferred, 12);
+	ck_assert_mem_eq(data + 4, "SERIAL07", 8);
+	ck_assert_uint_eq(vsp.log[vsp.n_log - 1].srb.cdb_length, 6);
+	memset(r.cdb, 0, sizeof(r.cdb));
+	r.dir = 2;
+	r.lun = 5;
+	r.cdb_len = 12;
+	ck_assert_int_eq(storvsc_raw(s, 0, &r), 0);
+	ck_assert_uint_eq(r.srb_status, VSTOR_SRB_INVALID_LUN);
+	ck_assert_uint_eq(vsp.log[vsp.n_log - 1].srb.cdb_length, 12);
+}
+END_TEST
+
+START_TEST(raw_command_refusals)
+{
+	struct storvsc_raw r = { .dir = 3 }, none = { .dir = 2, .len = UINT32_MAX },
+			   much = { .dir = 1, .len = UINT32_MAX };
+
+	ck_assert_int_eq(storvsc_raw(s, 0, &r), -EINVAL);
+	r.dir = 2;
+	r.cdb_len = 17;
+	ck_assert_int_eq(storvsc_raw(s, 0, &r), -EINVAL);
+	ck_assert_int_eq(storvsc_raw(s, 64, &none), -EINVAL);
+	ck_assert_int_eq(storvsc_raw(s, 0, &none), 0);
+	ck_assert_int_eq(storvsc_raw(s, 0, &much), -EMSGSIZE);
+}
+END_TEST
+
+static uint32_t reset_verdict, reset_seen;
+static uint8_t reset_lun;
+
+static bool answer_reset(struct mini_vsp *v, struct vmbus_chan *c, const struct vmpkt *pkt,
+			 const struct vstor_packet *p)
+{
+	struct vstor_packet r = { .operation = VSTOR_OP_COMPLETE_IO, .status = reset_verdict };
+
+	(void)v;
+	reset_seen = p->operation;
+	reset_lun = p->srb.lun;
+	mini_reply(c, pkt->trans_id, &r);
+	return true;
+}
+
+START_TEST(resets)
+{
+	vsp.hook = answer_reset;
+	ck_assert_int_eq(storvsc_reset(s, 0, 7), 0);
+	ck_assert_uint_eq(reset_seen, VSTOR_OP_RESET_LUN);
+	ck_assert_uint_eq(reset_lun, 7);
+	ck_assert_int_eq(storvsc_reset(s, 1, -1), 0);
+	ck_assert_uint_eq(reset_seen, VSTOR_OP_RESET_BUS);
+	reset_verdict = VSTOR_STATUS_UNSUCCESSFUL;
+	ck_assert_int_eq(storvsc_reset(s, 0, 0), -EOPNOTSUPP);
+	ck_assert_int_eq(storvsc_reset(s, 0, 256), -EINVAL);
+	ck_assert_int_eq(storvsc_reset(s, 64, 0), -EINVAL);
+	vsp.hook = NULL;
+}
+END_TEST
+
 START_TEST(large_lba_uses_16_byte_cdbs)
 {
 	struct storvsc_disk d;
@@ -631,6 +708,9 @@ int main(void)
 	tcase_add_test(tc, fua_emulation);
 	tcase_add_test(tc, errors_have_a_number_and_a_text);
 	tcase_add_test(tc, raw_command);
+	tcase_add_test(tc, raw_command_in_scsi_words);
+	tcase_add_test(tc, raw_command_refusals);
+	tcase_add_test(tc, resets);
 	tcase_add_test(tc, large_lba_uses_16_byte_cdbs);
 	tcase_add_test(tc, statistics);
 	tcase_add_test(tc, attach_says_why);
