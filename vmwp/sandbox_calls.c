@@ -39,8 +39,7 @@ static const int plain[] = {
 	SCMP_SYS(gettid),
 	SCMP_SYS(exit),
 	SCMP_SYS(exit_group),
-	/* signals: ends on SIGTERM, lives on after SIGBUS in guest memory, raises what it dies of
-	 */
+	/* signals: SIGTERM, SIGBUS in guest memory, and raising what it dies of */
 	SCMP_SYS(rt_sigaction),
 	SCMP_SYS(rt_sigprocmask),
 	SCMP_SYS(rt_sigreturn),
