@@ -15,6 +15,7 @@
 #include <linux/io_uring.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -129,6 +130,9 @@ static const struct checked {
 	/* fstat() and statx() of a descriptor, in the form the C library gives them */
 	{ SCMP_SYS(newfstatat), 1, { { 3, SCMP_CMP_EQ, AT_EMPTY_PATH, 0 } } },
 	{ SCMP_SYS(statx), 1, { { 2, SCMP_CMP_EQ, AT_EMPTY_PATH, 0 } } },
+#ifdef SANDBOX_SANITIZED
+	{ SCMP_SYS(ioctl), 1, { { 1, SCMP_CMP_EQ, TCGETS, 0 } } }, /* a report in colours? */
+#endif
 };
 
 /* A call that fails, and its caller then does without. */

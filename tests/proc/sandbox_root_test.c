@@ -152,6 +152,7 @@ static void end_root(pid_t pid)
 
 static uint8_t model[DISK], buf[256 * 1024];
 static uint32_t seed = 1;
+static uint32_t spread; /* queues that are used */
 
 static uint32_t rnd(uint32_t n)
 {
@@ -173,7 +174,7 @@ static struct storvsc *attach(void)
 static void change(struct storvsc *s, const struct storvsc_disk *d)
 {
 	uint64_t len = 512ul * (1 + rnd(sizeof(buf) / 512)), off = 512ul * rnd(DISK / 512 - 512);
-	uint32_t q = rnd(storvsc_queues(s)), i;
+	uint32_t q = rnd(spread), i;
 
 	switch (rnd(6)) {
 	case 0:
@@ -204,8 +205,8 @@ static void compare(struct storvsc *s)
 	uint64_t off;
 
 	for (off = 0; off < DISK; off += sizeof(buf)) {
-		ck_assert_int_eq(storvsc_read(s, (uint32_t)(off / sizeof(buf)) % storvsc_queues(s),
-					      0, buf, off, sizeof(buf)),
+		ck_assert_int_eq(storvsc_read(s, (uint32_t)(off / sizeof(buf)) % spread, 0, buf,
+					      off, sizeof(buf)),
 				 0);
 		ck_assert_msg(!memcmp(buf, model + off, sizeof(buf)), "different after %llu",
 			      (unsigned long long)off);
@@ -218,6 +219,7 @@ static void verified_io(void)
 	struct storvsc_disk d;
 
 	ck_assert_int_eq(storvsc_disk_info(s, 0, &d), 0);
+	ck_assert_uint_eq(storvsc_queues(s), QUEUES);
 	for (int i = 0; i < ROUNDS; i++)
 		change(s, &d);
 	compare(s);
@@ -259,6 +261,9 @@ START_TEST(everything_works_inside)
 	const struct setting *t = &settings[_i];
 	pid_t root = start_root(t);
 
+	/* Only we order what two threads of it do to a memory disk: a ThreadSanitizer cannot see.
+	 */
+	spread = t->engine == BLK_ENGINE_MEMORY && t->io_threads ? 1 : QUEUES;
 	killed_child();
 	verified_io();
 	killed_child();
