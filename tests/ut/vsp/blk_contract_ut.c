@@ -83,6 +83,7 @@ struct shot {
 	struct io io;
 	struct iovec iov[IOVS];
 	char *mem; /* MAX_LEN + slack */
+	uint64_t asked;
 	bool busy;
 };
 
@@ -102,7 +103,7 @@ static bool free_range(const struct shot *shots, uint64_t off, uint64_t len)
 	for (int i = 0; i < DEPTH; i++) {
 		const struct blk_req *r = &shots[i].io.req;
 
-		if (shots[i].busy && off < r->offset + r->len && r->offset < off + len)
+		if (shots[i].busy && off < r->offset + shots[i].asked && r->offset < off + len)
 			return false;
 	}
 	return true;
@@ -176,6 +177,16 @@ static void compare(const struct blk_req *r, const char *model)
 	}
 }
 
+static void check_status(const struct shot *s, const char *model)
+{
+	const struct blk_req *r = &s->io.req;
+
+	ck_assert(r->len && r->len <= s->asked && r->len % 512 == 0);
+	ck_assert(!(r->flags & BLK_REQ_HOLE) ||
+		  (!model[r->offset] &&
+		   !memcmp(model + r->offset, model + r->offset + 1, r->len - 1)));
+}
+
 static void finished(struct shot *s, const char *model)
 {
 	ck_assert_msg(s->io.result == 0, "op %u at %llu, %llu bytes: %s", s->io.req.op,
@@ -183,13 +194,15 @@ static void finished(struct shot *s, const char *model)
 		      strerror(-s->io.result));
 	if (s->io.req.op == BLK_READ)
 		compare(&s->io.req, model);
+	if (s->io.req.op == BLK_STATUS)
+		check_status(s, model);
 	s->busy = false;
 }
 
 static void shoot(struct rig *r, struct shot *all, struct shot *s, char *model)
 {
-	static const uint8_t ops[] = { BLK_READ,  BLK_READ,  BLK_READ, BLK_WRITE,
-				       BLK_WRITE, BLK_WRITE, BLK_ZERO, BLK_DISCARD };
+	static const uint8_t ops[] = { BLK_READ,  BLK_READ, BLK_READ,	 BLK_WRITE, BLK_WRITE,
+				       BLK_WRITE, BLK_ZERO, BLK_DISCARD, BLK_STATUS };
 	uint64_t len = pick_len(), off = 512 * rnd((DISK - len) / 512 + 1);
 	uint8_t op = rnd(16) ? ops[rnd(sizeof(ops))] : BLK_FLUSH;
 	int res;
@@ -203,7 +216,7 @@ static void shoot(struct rig *r, struct shot *all, struct shot *s, char *model)
 	s->io.req.op = op;
 	s->io.req.flags = op == BLK_WRITE && !rnd(16) ? BLK_REQ_FUA : 0;
 	s->io.req.offset = off;
-	s->io.req.len = len;
+	s->io.req.len = s->asked = len;
 	s->io.req.done = io_done;
 	if (op == BLK_READ || op == BLK_WRITE)
 		pick_list(s, len);
