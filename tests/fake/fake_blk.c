@@ -108,7 +108,7 @@ static bool hole_at(const struct blk_dev *d, uint64_t at)
 	return !p[0] && !memcmp(p, p + 1, d->info.physical_block - 1);
 }
 
-static int status(const struct blk_dev *d, struct blk_req *r)
+static int run_at(const struct blk_dev *d, struct blk_req *r)
 {
 	uint64_t unit = d->info.physical_block, at = r->offset & ~(unit - 1);
 	bool hole = !d->ram || hole_at(d, at);
@@ -138,7 +138,7 @@ static int perform(struct blk_dev *d, struct blk_req *r)
 	if (r->op == BLK_READ || r->op == BLK_WRITE)
 		return transfer_ram(d, r);
 	if (r->op == BLK_STATUS)
-		return status(d, r);
+		return run_at(d, r);
 	/* Stricter again: a partial unit would not be deallocated. */
 	if (r->op == BLK_DISCARD &&
 	    (r->offset % d->info.discard_granularity || r->len % d->info.discard_granularity))

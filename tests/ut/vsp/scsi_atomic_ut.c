@@ -7,8 +7,8 @@
 
 static struct rig *r;
 
-#define BLOCKS		 131072u
-#define CAW(f, lba, n)	 0x89, f, L64(lba), 0, 0, 0, n, 0, 0
+#define BLOCKS		   131072u
+#define CAW(f, lba, n)	   0x89, f, L64(lba), 0, 0, 0, n, 0, 0
 #define ORWRITE(f, lba, n) 0x8b, f, L64(lba), L32(n), 0, 0
 
 static void setup(void)
@@ -87,8 +87,8 @@ END_TEST
 /* CompareAndWrite.Miscompare, MiscompareSense. */
 START_TEST(caw_miscompare)
 {
-	static const uint8_t sense[] = { 0xf0, 0, 0x0e, 0, 0, 0x01, 0xe5, 0x0a, 0,
-					 0,    0, 0,	0x1d, 0, 0, 0, 0, 0 };
+	static const uint8_t sense[] = { 0xf0, 0, 0x0e, 0,    0, 0x01, 0xe5, 0x0a, 0,
+					 0,    0, 0,	0x1d, 0, 0,    0,    0,	   0 };
 	static const uint32_t at[] = { 0, 1, 485, 512, 255 * 512 - 1 };
 
 	r->dev->delayed = _i;
@@ -199,7 +199,8 @@ START_TEST(orwrite)
 }
 END_TEST
 
-/* ---- with others around ------------------------------------------------------------------------ */
+/* ---- with others around ------------------------------------------------------------------------
+ */
 
 struct other {
 	struct scsi_task task;

@@ -134,8 +134,8 @@ END_TEST
 
 START_TEST(miscompare_golden)
 {
-	static const uint8_t sense[] = { 0xf0, 0, 0x0e, 0, 0, 0x01, 0xe5, 0x0a, 0,
-					 0,    0, 0,	0x1d, 0, 0, 0, 0, 0 };
+	static const uint8_t sense[] = { 0xf0, 0, 0x0e, 0,    0, 0x01, 0xe5, 0x0a, 0,
+					 0,    0, 0,	0x1d, 0, 0,    0,    0,	   0 };
 
 	as_on_disk(0, 1);
 	r->data[485]++;
