@@ -14,6 +14,7 @@ static struct rig *r;
 static void setup(void)
 {
 	r = rig_new();
+	scsi_shard(); /* has counters now: its WRITEs are counted, not registered */
 	memset(r->dev->ram, 0x11, 1 << 20);
 }
 
@@ -447,6 +448,25 @@ START_TEST(without_membarrier)
 }
 END_TEST
 
+/* More threads than counters: these register, too. */
+START_TEST(thread_without_counters)
+{
+	uint32_t mine = scsi_thread_shard;
+
+	scsi_thread_shard = SCSI_SHARDS;
+	r->dev->delayed = true;
+	rig_send(r, 0, CDB(WRITE10(16, 1)), SCSI_DIR_OUT, 512);
+	ck_assert_ptr_nonnull(r->lun->range_held);
+	ck_assert_uint_eq(result(), 0);
+	scsi_thread_shard = mine;
+	rig_send(r, 0, CDB(WRITE10(16, 1)), SCSI_DIR_OUT, 512);
+	ck_assert_ptr_null(r->lun->range_held);
+	ck_assert_uint_eq(r->lun->counts[mine - 1].writing, 1);
+	ck_assert_uint_eq(result(), 0);
+	ck_assert_uint_eq(r->lun->counts[mine - 1].writing, 0);
+}
+END_TEST
+
 static void add_shared_tests(TCase *t)
 {
 	tcase_add_loop_test(t, changes_wait_for_it, 0, ARRAY_SIZE(changers));
@@ -456,6 +476,7 @@ static void add_shared_tests(TCase *t)
 	tcase_add_loop_test(t, S18_abort_while_waiting, 0, ARRAY_SIZE(changers));
 	tcase_add_test(t, data_is_copied_first);
 	tcase_add_test(t, without_membarrier);
+	tcase_add_test(t, thread_without_counters);
 }
 
 int main(void)

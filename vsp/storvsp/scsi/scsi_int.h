@@ -121,33 +121,39 @@ bool scsi_range_lock(struct scsi_task *t, uint64_t start, uint64_t end, bool exc
 void scsi_range_unlock(struct scsi_task *t);
 void scsi_counted_gone(struct scsi_lun *l);
 
-ALWAYS_INLINE void scsi_count_writing(struct scsi_lun *l, uint32_t shard, uint64_t n)
+/* The calling thread's counters; NULL: it has none of its own. */
+ALWAYS_INLINE struct scsi_counts *scsi_own_counts(struct scsi_lun *l)
 {
-	uint64_t *w = &l->counts[shard - 1].writing;
+	uint64_t shard = scsi_thread_shard - 1; /* huge before the thread has one */
 
-	if (likely(shard < SCSI_SHARDS))
-		store_release(w, *w + n); /* L3 */
-	else
-		__atomic_fetch_add(w, n, __ATOMIC_RELEASE);
+	return likely(shard < SCSI_SHARDS - 1) ? &l->counts[shard] : NULL;
 }
 
-ALWAYS_INLINE void scsi_write_end(struct scsi_lun *l)
+/* @n: what scsi_write_begin() said. */
+ALWAYS_INLINE void scsi_write_end(struct scsi_lun *l, struct scsi_counts *n)
 {
-	scsi_count_writing(l, scsi_shard(), (uint64_t)-1);
+	store_release(&n->writing, n->writing - 1); /* L3 */
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	if (unlikely(load_relaxed(&l->strict)))
 		scsi_counted_gone(l);
 }
 
-/* Before a WRITE goes out. True: it may, and scsi_write_end() follows. False: lock its range. */
-ALWAYS_INLINE bool scsi_write_begin(struct scsi_lun *l)
+/*
+ * Before a WRITE goes out. It may, and scsi_write_end() follows, on the same thread; or NULL:
+ * it has to lock its range.
+ */
+ALWAYS_INLINE struct scsi_counts *scsi_write_begin(struct scsi_lun *l)
 {
-	scsi_count_writing(l, scsi_shard(), 1);
+	struct scsi_counts *n = scsi_own_counts(l);
+
+	if (unlikely(!n))
+		return NULL;
+	store_relaxed(&n->writing, n->writing + 1);
 	__atomic_signal_fence(__ATOMIC_SEQ_CST); /* the CPU's part is membarrier()'s */
 	if (likely(!load_acquire(&l->strict)))	 /* L1, L4 */
-		return true;
-	scsi_write_end(l);
-	return false;
+		return n;
+	scsi_write_end(l, n);
+	return NULL;
 }
 
 /* Sense of the most urgent unit attention, which is then no longer pending; 0: none. */

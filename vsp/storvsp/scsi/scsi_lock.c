@@ -29,7 +29,8 @@
  *   L4  release store of strict = 0, pairs with WRITE's acquire load (L1): what an exclusive
  *       command did is done before a WRITE that came too late to be registered.
  *
- * Without membarrier() strict stays set and all WRITEs register: slower, as safe.
+ * Without membarrier() strict stays set and all WRITEs register: slower, as safe. So do those
+ * of threads that have no counters of their own, which are many only if loops are.
  */
 #include <linux/membarrier.h>
 #include <sys/syscall.h>

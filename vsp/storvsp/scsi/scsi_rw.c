@@ -97,7 +97,7 @@ static void write_done(struct blk_req *r, int res)
 {
 	struct scsi_task *t = container_of(r, struct scsi_task, blk);
 
-	scsi_write_end(t->lun);
+	scsi_write_end(t->lun, scsi_own_counts(t->lun));
 	transfer_end(t, BLK_WRITE, res);
 	t->done(t);
 }
@@ -184,21 +184,25 @@ static NOINLINE bool transfer_not_done(struct scsi_task *t, int res)
 	if (res == -EINPROGRESS)
 		return false;
 	if (t->blk.op == BLK_WRITE)
-		scsi_write_end(t->lun);
+		scsi_write_end(t->lun, scsi_own_counts(t->lun));
 	return transfer_end(t, t->blk.op, res);
 }
 
 ALWAYS_INLINE bool submit(struct scsi_task *t, uint8_t op)
 {
+	struct scsi_counts *n = NULL;
 	int res;
 
-	if (op == BLK_WRITE && unlikely(!scsi_write_begin(t->lun)))
-		return locked_write(t);
+	if (op == BLK_WRITE) {
+		n = scsi_write_begin(t->lun);
+		if (unlikely(!n))
+			return locked_write(t);
+	}
 	res = blk_submit(t->queue, &t->blk);
 	if (unlikely(res))
 		return transfer_not_done(t, res);
 	if (op == BLK_WRITE)
-		scsi_write_end(t->lun);
+		scsi_write_end(t->lun, n);
 	return transfer_end(t, op, 0);
 }
 
