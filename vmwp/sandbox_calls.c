@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <linux/io_uring.h>
+#include <linux/membarrier.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <sys/ioctl.h>
@@ -110,6 +111,14 @@ static const struct checked {
 	{ SCMP_SYS(ioctl), 1, { { 1, SCMP_CMP_EQ, BLKGETSIZE64, 0 } } },
 	{ SCMP_SYS(ioctl), 1, { { 1, SCMP_CMP_EQ, BLKSSZGET, 0 } } },
 	{ SCMP_SYS(ioctl), 1, { { 1, SCMP_CMP_EQ, BLKPBSZGET, 0 } } },
+	/* which blocks of a file are deallocated */
+	{ SCMP_SYS(lseek), 1, { { 2, SCMP_CMP_EQ, SEEK_DATA, 0 } } },
+	{ SCMP_SYS(lseek), 1, { { 2, SCMP_CMP_EQ, SEEK_HOLE, 0 } } },
+	/* COMPARE AND WRITE against WRITEs of other loops */
+	{ SCMP_SYS(membarrier), 1, { { 0, SCMP_CMP_EQ, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0 } } },
+	{ SCMP_SYS(membarrier),
+	  1,
+	  { { 0, SCMP_CMP_EQ, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0 } } },
 	/* who connected, and how much it may leave unread */
 	{ SCMP_SYS(getsockopt),
 	  2,

@@ -80,6 +80,7 @@ struct blk_queue *fake_blk_queue(struct blk_dev *d)
 	struct blk_queue *q = calloc(1, sizeof(*q));
 
 	q->dev = d;
+	pthread_mutex_init(&q->lock, NULL);
 	return q;
 }
 
@@ -99,7 +100,33 @@ static int transfer_ram(struct blk_dev *d, const struct blk_req *r)
 	return 0;
 }
 
-static int perform(struct blk_dev *d, const struct blk_req *r)
+/* A unit that holds zeroes is a hole. */
+static bool hole_at(const struct blk_dev *d, uint64_t at)
+{
+	const uint8_t *p = d->ram + at;
+
+	return !p[0] && !memcmp(p, p + 1, d->info.physical_block - 1);
+}
+
+static int run_at(const struct blk_dev *d, struct blk_req *r)
+{
+	uint64_t unit = d->info.physical_block, at = r->offset & ~(unit - 1);
+	bool hole = !d->ram || hole_at(d, at);
+
+	r->flags = hole ? BLK_REQ_HOLE : 0;
+	if (!d->ram)
+		return 0;
+	do
+		at += unit;
+	while (at < r->offset + r->len && hole_at(d, at) == hole);
+	if (d->status_max && at - r->offset > d->status_max)
+		at = r->offset + d->status_max;
+	if (at - r->offset < r->len)
+		r->len = at - r->offset;
+	return 0;
+}
+
+static int perform(struct blk_dev *d, struct blk_req *r)
 {
 	uint64_t mask = d->info.block_size - 1;
 
@@ -110,6 +137,8 @@ static int perform(struct blk_dev *d, const struct blk_req *r)
 		return -EINVAL;
 	if (r->op == BLK_READ || r->op == BLK_WRITE)
 		return transfer_ram(d, r);
+	if (r->op == BLK_STATUS)
+		return run_at(d, r);
 	/* Stricter again: a partial unit would not be deallocated. */
 	if (r->op == BLK_DISCARD &&
 	    (r->offset % d->info.discard_granularity || r->len % d->info.discard_granularity))
@@ -119,7 +148,7 @@ static int perform(struct blk_dev *d, const struct blk_req *r)
 	return 0;
 }
 
-static int outcome(struct blk_dev *d, const struct blk_req *r)
+static int outcome(struct blk_dev *d, struct blk_req *r)
 {
 	if (d->error[r->op] && !d->error_after)
 		return d->error[r->op];
@@ -163,9 +192,35 @@ bool fake_blk_run_one(struct blk_queue *q)
 	return true;
 }
 
+void blk_queue_post(struct blk_queue *q, struct loop_call *call)
+{
+	struct loop_call **p = &q->calls;
+
+	pthread_mutex_lock(&q->lock);
+	while (*p)
+		p = &(*p)->next;
+	call->next = NULL;
+	*p = call;
+	pthread_mutex_unlock(&q->lock);
+}
+
+bool fake_blk_call_one(struct blk_queue *q)
+{
+	struct loop_call *call;
+
+	pthread_mutex_lock(&q->lock);
+	call = q->calls;
+	if (call)
+		q->calls = call->next;
+	pthread_mutex_unlock(&q->lock);
+	if (call)
+		call->fn(call);
+	return call != NULL;
+}
+
 void fake_blk_run(struct blk_queue *q)
 {
-	while (fake_blk_run_one(q))
+	while (fake_blk_run_one(q) || fake_blk_call_one(q))
 		;
 }
 
@@ -202,6 +257,7 @@ int blk_queue_create(struct blk_queue **out, struct blk_dev *d, struct loop *loo
 
 void blk_queue_destroy(struct blk_queue *q)
 {
+	pthread_mutex_destroy(&q->lock);
 	free(q);
 }
 

@@ -9,6 +9,8 @@
 #ifndef HVBUS_TESTS_FAKE_FAKE_BLK_H
 #define HVBUS_TESTS_FAKE_FAKE_BLK_H
 
+#include <pthread.h>
+
 #include "vsp/storvsp/blk/blk.h"
 
 #define FAKE_BLK_LOG 1024
@@ -27,7 +29,8 @@ struct blk_dev {
 	int error_after;	 /* so many operations work before that */
 	bool flush_failed;
 	bool no_log;
-	uint32_t n_log; /* operations that were submitted, also failed ones */
+	uint64_t status_max; /* BLK_STATUS tells no more bytes at once; 0: no limit */
+	uint32_t n_log;	     /* operations that were submitted, also failed ones */
 	struct fake_blk_op log[FAKE_BLK_LOG];
 };
 
@@ -35,6 +38,8 @@ struct blk_queue {
 	struct blk_dev *dev;
 	struct blk_req *head, *tail; /* linked through priv[0] */
 	uint32_t waiting;
+	pthread_mutex_t lock;
+	struct loop_call *calls; /* under the lock */
 };
 
 /* 64 MiB, 512-byte blocks, 4096 physical, 2 MiB allocation units, volatile cache, FUA. */
@@ -46,7 +51,9 @@ void fake_blk_resize(struct blk_dev *d, uint64_t size, uint32_t block_size);
 struct blk_queue *fake_blk_queue(struct blk_dev *d);
 /* Finishes the oldest waiting request; false: there is none. */
 bool fake_blk_run_one(struct blk_queue *q);
-/* Until none is left, also those that were submitted meanwhile. */
+/* Makes the oldest posted call; false: there is none. */
+bool fake_blk_call_one(struct blk_queue *q);
+/* Until none of both is left, also those that were submitted meanwhile. */
 void fake_blk_run(struct blk_queue *q);
 
 #endif

@@ -35,7 +35,7 @@ struct fault {
 	pthread_mutex_t lock; /* before() comes from helper threads too */
 	struct fault_rule rule[FAULT_RULES];
 	int rules;
-	uint64_t calls[4]; /* by enum file_op */
+	uint64_t calls[5]; /* by enum file_op */
 	uint64_t hits;	   /* faults that struck */
 	/* By chance: one call in @chance is cut to multiples of @grain, or interrupted. */
 	uint32_t chance, grain;

@@ -83,6 +83,7 @@ struct shot {
 	struct io io;
 	struct iovec iov[IOVS];
 	char *mem; /* MAX_LEN + slack */
+	uint64_t asked;
 	bool busy;
 };
 
@@ -102,7 +103,7 @@ static bool free_range(const struct shot *shots, uint64_t off, uint64_t len)
 	for (int i = 0; i < DEPTH; i++) {
 		const struct blk_req *r = &shots[i].io.req;
 
-		if (shots[i].busy && off < r->offset + r->len && r->offset < off + len)
+		if (shots[i].busy && off < r->offset + shots[i].asked && r->offset < off + len)
 			return false;
 	}
 	return true;
@@ -176,6 +177,16 @@ static void compare(const struct blk_req *r, const char *model)
 	}
 }
 
+static void check_status(const struct shot *s, const char *model)
+{
+	const struct blk_req *r = &s->io.req;
+
+	ck_assert(r->len && r->len <= s->asked && r->len % 512 == 0);
+	ck_assert(!(r->flags & BLK_REQ_HOLE) ||
+		  (!model[r->offset] &&
+		   !memcmp(model + r->offset, model + r->offset + 1, r->len - 1)));
+}
+
 static void finished(struct shot *s, const char *model)
 {
 	ck_assert_msg(s->io.result == 0, "op %u at %llu, %llu bytes: %s", s->io.req.op,
@@ -183,13 +194,15 @@ static void finished(struct shot *s, const char *model)
 		      strerror(-s->io.result));
 	if (s->io.req.op == BLK_READ)
 		compare(&s->io.req, model);
+	if (s->io.req.op == BLK_STATUS)
+		check_status(s, model);
 	s->busy = false;
 }
 
 static void shoot(struct rig *r, struct shot *all, struct shot *s, char *model)
 {
-	static const uint8_t ops[] = { BLK_READ,  BLK_READ,  BLK_READ, BLK_WRITE,
-				       BLK_WRITE, BLK_WRITE, BLK_ZERO, BLK_DISCARD };
+	static const uint8_t ops[] = { BLK_READ,  BLK_READ, BLK_READ,	 BLK_WRITE, BLK_WRITE,
+				       BLK_WRITE, BLK_ZERO, BLK_DISCARD, BLK_STATUS };
 	uint64_t len = pick_len(), off = 512 * rnd((DISK - len) / 512 + 1);
 	uint8_t op = rnd(16) ? ops[rnd(sizeof(ops))] : BLK_FLUSH;
 	int res;
@@ -203,7 +216,7 @@ static void shoot(struct rig *r, struct shot *all, struct shot *s, char *model)
 	s->io.req.op = op;
 	s->io.req.flags = op == BLK_WRITE && !rnd(16) ? BLK_REQ_FUA : 0;
 	s->io.req.offset = off;
-	s->io.req.len = len;
+	s->io.req.len = s->asked = len;
 	s->io.req.done = io_done;
 	if (op == BLK_READ || op == BLK_WRITE)
 		pick_list(s, len);
@@ -390,6 +403,77 @@ END_TEST
 
 /* ---- single rules ---------------------------------------------------------------------- */
 
+static void expect_run(struct rig *r, uint64_t off, uint64_t len, bool hole)
+{
+	struct io io;
+
+	memset(&io, 0, sizeof(io));
+	io.req = (struct blk_req){
+		.op = BLK_STATUS, .flags = 0xff, .offset = off, .len = DISK - off, .done = io_done
+	};
+	io.result = blk_submit(r->q, &io.req);
+	while (io.result == -EINPROGRESS && !io.done)
+		rig_turn(r);
+	ck_assert_int_eq(io.result, 0);
+	ck_assert_uint_eq(io.req.flags, hole ? BLK_REQ_HOLE : 0);
+	if (len)
+		ck_assert_uint_eq(io.req.len, len);
+}
+
+START_TEST(holes_of_files_are_found)
+{
+	static const enum blk_engine engines[] = { BLK_ENGINE_AUTO, BLK_ENGINE_THREADS };
+	struct blk_config cfg = { .engine = engines[_i], .size = DISK };
+	static char buf[64 * KIB] __attribute__((aligned(4096)));
+	struct rig r = { 0 };
+	bool knows;
+
+	rig_loop(&r, LOOP_AUTO);
+	rig_image(&r, false, DISK);
+	cfg.path = r.path;
+	rig_open(&r, &cfg);
+	knows = lseek(file_dev(r.dev)->fd, 0, SEEK_HOLE) == 0;
+	expect_run(&r, 0, DISK, knows);
+	memset(buf, 7, sizeof(buf));
+	ck_assert_int_eq(rig_do(&r, BLK_WRITE, 0, MIB, buf, sizeof(buf)), 0);
+	expect_run(&r, 0, knows ? MIB : DISK, knows);
+	expect_run(&r, MIB + 512, knows ? sizeof(buf) - 512 : DISK - MIB - 512, false);
+	expect_run(&r, MIB + sizeof(buf), DISK - MIB - sizeof(buf), knows);
+	expect_run(&r, DISK - 512, 512, knows);
+	rig_end(&r);
+}
+END_TEST
+
+/* A page that was written exists; how many beside it is up to huge pages. */
+START_TEST(holes_of_memory_are_found)
+{
+	struct blk_config cfg = { .engine = BLK_ENGINE_MEMORY, .size = DISK };
+	static char buf[4 * KIB];
+	struct rig r = { 0 };
+
+	rig_loop(&r, LOOP_AUTO);
+	rig_open(&r, &cfg);
+	ck_assert_int_eq(rig_do(&r, BLK_WRITE, 0, MIB, buf, sizeof(buf)), 0);
+	expect_run(&r, MIB, 0, false);
+	expect_run(&r, MIB + 3584, 0, false);
+	ck_assert_int_eq(rig_do(&r, BLK_DISCARD, 0, 0, NULL, DISK), 0);
+	expect_run(&r, MIB + 512, 0, !access("/proc/self/pagemap", R_OK));
+	rig_end(&r);
+}
+END_TEST
+
+START_TEST(null_has_no_holes)
+{
+	struct blk_config cfg = { .engine = BLK_ENGINE_NULL, .size = DISK };
+	struct rig r = { 0 };
+
+	rig_loop(&r, LOOP_AUTO);
+	rig_open(&r, &cfg);
+	expect_run(&r, 512, DISK - 512, false);
+	rig_end(&r);
+}
+END_TEST
+
 START_TEST(bad_requests_are_refused)
 {
 	const struct variant *v = &variants[_i];
@@ -536,6 +620,9 @@ int main(void)
 	log_set_level(LOG_ERROR);
 	tcase_set_timeout(all, 60);
 	tcase_add_loop_test(all, random_requests_match_the_model, 0, n);
+	tcase_add_loop_test(all, holes_of_files_are_found, 0, 2);
+	tcase_add_test(all, holes_of_memory_are_found);
+	tcase_add_test(all, null_has_no_holes);
 	tcase_add_loop_test(all, bad_requests_are_refused, 0, n);
 	tcase_add_loop_test(all, discarded_space_is_given_back, 0, n);
 	suite_add_tcase(s, all);

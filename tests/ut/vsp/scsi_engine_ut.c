@@ -183,10 +183,73 @@ static void do_flush(uint32_t lba, uint32_t n)
 	command(cdb, SCSI_DIR_NONE, 0);
 }
 
+static void do_verify(uint32_t lba, uint32_t n)
+{
+	uint8_t cdb[SCSI_CDB_LEN];
+
+	memcpy(data, model + (size_t)lba * block, (size_t)n * block);
+	range_cdb(cdb, 0x8f, 2, lba, n);
+	command(cdb, SCSI_DIR_OUT, n * block);
+}
+
+static void do_write_verify(uint32_t lba, uint32_t n)
+{
+	uint8_t cdb[SCSI_CDB_LEN];
+
+	memset(data, (int)rnd(256), (size_t)n * block);
+	memcpy(model + (size_t)lba * block, data, (size_t)n * block);
+	range_cdb(cdb, 0x8e, rnd(2) ? 2 : 0, lba, n);
+	command(cdb, SCSI_DIR_OUT, n * block);
+}
+
+static void do_compare_and_write(uint32_t lba, uint32_t n)
+{
+	uint8_t cdb[SCSI_CDB_LEN], *disk = model + (size_t)lba * block;
+
+	n = n > MAX_BYTES / block / 2 ? MAX_BYTES / block / 2 : n;
+	n = n > 255 ? 255 : n;
+	memcpy(data, disk, (size_t)n * block);
+	memset(data + (size_t)n * block, (int)rnd(256), (size_t)n * block);
+	memcpy(disk, data + (size_t)n * block, (size_t)n * block);
+	range_cdb(cdb, 0x89, rnd(8) ? 0 : 8, lba, n);
+	command(cdb, SCSI_DIR_OUT, 2 * n * block);
+}
+
+static void do_orwrite(uint32_t lba, uint32_t n)
+{
+	uint8_t cdb[SCSI_CDB_LEN], *disk = model + (size_t)lba * block;
+
+	memset(data, 1 << rnd(8), (size_t)n * block);
+	for (size_t i = 0; i < (size_t)n * block; i++)
+		disk[i] |= data[i];
+	range_cdb(cdb, 0x8b, 0, lba, n);
+	command(cdb, SCSI_DIR_OUT, n * block);
+}
+
+/* What is said to be deallocated reads zero. The command's answer is the walk's, so look twice. */
+static void do_status(uint32_t lba, uint32_t n)
+{
+	uint8_t cdb[SCSI_CDB_LEN] = { 0x9e, 0x12 };
+	uint32_t count;
+
+	(void)n;
+	be64_put(cdb + 2, lba);
+	be32_put(cdb + 10, 24);
+	command(cdb, SCSI_DIR_IN, 24);
+	count = be32_at(data + 16);
+	ck_assert(be64_at(data + 8) == lba && count && count <= DISK_BYTES / block - lba);
+	if (data[20])
+		ck_assert(!model[(size_t)lba * block] &&
+			  !memcmp(model + (size_t)lba * block, model + (size_t)lba * block + 1,
+				  (size_t)count * block - 1));
+}
+
 START_TEST(every_block_is_what_was_written)
 {
 	static void (*const what[])(uint32_t lba, uint32_t n) = {
-		do_read, do_read, do_write, do_write, do_write_same, do_unmap, do_flush,
+		do_read,    do_read,   do_write,  do_write,	   do_write_same,
+		do_unmap,   do_flush,  do_verify, do_write_verify, do_compare_and_write,
+		do_orwrite, do_status,
 	};
 	uint32_t blocks, n;
 

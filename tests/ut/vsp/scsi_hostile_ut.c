@@ -20,8 +20,9 @@ static void teardown(void)
 /* ---- the table ----------------------------------------------------------------------------- */
 
 static const uint8_t implemented[] = {
-	0x00, 0x03, 0x08, 0x0a, 0x12, 0x1a, 0x1b, 0x1d, 0x1e, 0x25, 0x28, 0x2a, 0x34,
-	0x35, 0x41, 0x42, 0x5a, 0x88, 0x8a, 0x90, 0x91, 0x93, 0x9e, 0xa0, 0xa8, 0xaa,
+	0x00, 0x03, 0x04, 0x08, 0x0a, 0x12, 0x15, 0x1a, 0x1b, 0x1d, 0x1e, 0x25, 0x28, 0x2a,
+	0x2e, 0x2f, 0x34, 0x35, 0x37, 0x41, 0x42, 0x4d, 0x55, 0x5a, 0x88, 0x89, 0x8a, 0x8b,
+	0x8e, 0x8f, 0x90, 0x91, 0x93, 0x9e, 0xa0, 0xa3, 0xa8, 0xaa, 0xae, 0xaf, 0xb7,
 };
 
 static bool is_implemented(uint32_t opcode)
@@ -44,7 +45,11 @@ START_TEST(S23_other_opcodes_do_not_exist)
 	}
 	for (uint32_t action = 0; action < 32; action++) {
 		IN(r, 32, 0x9e, action, Z8, 0, 0, 0, 32, 0, 0);
-		ck_assert_uint_eq(rig_result(r), action == 0x10 ? 0 : SENSE_CDB_FIELD);
+		ck_assert_uint_eq(rig_result(r),
+				  action == 0x10 || action == 0x12 ? 0 : SENSE_CDB_FIELD);
+		IN(r, 32, 0xa3, action, Z4, L32(32), 0, 0);
+		ck_assert_uint_eq(rig_result(r),
+				  action == 0x0c || action == 0x0d ? 0 : SENSE_CDB_FIELD);
 	}
 }
 END_TEST
@@ -75,6 +80,13 @@ static const uint8_t usages[][16] = {
 	{ 0x9e, 0x10, Z8, F4, 0, 0x04 },
 	{ 0xa0, 0, 0xff, 0, 0, 0, F4, 0, 0x04 },
 	{ 0x1b, 0x01, 0, 0x0f, 0xf7, 0x04 },
+	{ 0x15, 0x11, 0, 0, 0xff, 0x04 },
+	{ 0x55, 0x11, 0, 0, 0, 0, 0, 0xff, 0xff, 0x04 },
+	{ 0x2e, 0xf6, F4, 0x1f, 0xff, 0xff, 0x04 },
+	{ 0x2f, 0xf6, F4, 0x1f, 0xff, 0xff, 0x04 },
+	{ 0x89, 0xf8, F8, 0, 0, 0, 0xff, 0x1f, 0x04 },
+	{ 0x9e, 0x12, F8, F4, 0, 0x04 },
+	{ 0xa3, 0x0c, 0x87, 0xff, 0xff, 0xff, F4, 0, 0x04 },
 };
 
 static void check_row(const struct scsi_op *op, uint8_t opcode)
@@ -93,7 +105,9 @@ static void check_row(const struct scsi_op *op, uint8_t opcode)
 	ck_assert_uint_eq(op->check != NULL, !!(op->flags & OP_CHECK));
 	ck_assert_msg(!(op->flags & moves) || (op->flags & OP_MEDIUM), "%s", op->name);
 	ck_assert_msg(!(op->flags & OP_LIST) || (op->flags & OP_OUT), "%s", op->name);
-	ck_assert_msg(!(op->flags & OP_DPOFUA) || (op->usage[1] & 0x18) == 0x18, "%s", op->name);
+	ck_assert_msg(!(op->flags & OP_DPOFUA) ||
+			      (op->usage[1] & 0x18) == (0x18 & ~(op->reject & 0x1f)),
+		      "%s", op->name);
 }
 
 START_TEST(S23_rows)
@@ -118,7 +132,9 @@ START_TEST(S23_usage_data)
 	for (size_t i = 0; i < ARRAY_SIZE(usages); i++) {
 		const struct scsi_op *op = &scsi_ops[usages[i][0]];
 
-		op = op->n_actions ? &op->actions[0] : op;
+		for (int k = 0; k < scsi_ops[usages[i][0]].n_actions; k++)
+			if (scsi_ops[usages[i][0]].actions[k].action == usages[i][1])
+				op = &scsi_ops[usages[i][0]].actions[k];
 		ck_assert_msg(!memcmp(op->usage, usages[i], 16), "%s", op->name);
 	}
 }
@@ -127,12 +143,17 @@ END_TEST
 /* ---- CDB lengths ------------------------------------------------------------------------------
  */
 
+static uint8_t first_action(uint8_t opcode)
+{
+	return scsi_ops[opcode].n_actions ? scsi_ops[opcode].actions[0].action : 0;
+}
+
 START_TEST(S08_cdb_length_out_of_bounds)
 {
 	static const uint8_t lengths[] = { 0, 1, 5, 17, 18, 128, 255 };
 
 	for (size_t i = 0; i < sizeof(implemented); i++) {
-		uint8_t cdb[16] = { implemented[i], implemented[i] == 0x9e ? 0x10 : 0 };
+		uint8_t cdb[16] = { implemented[i], first_action(implemented[i]) };
 
 		for (size_t k = 0; k < sizeof(lengths); k++) {
 			rig_prepare(r, cdb, 16, SCSI_DIR_NONE, 0);
@@ -180,6 +201,15 @@ static const struct sweep {
 	{ "REQUEST SENSE", { 0x03 }, 6, 4, 1 },
 	{ "READ CAPACITY(16)", { 0x9e, 0x10 }, 16, 10, 4 },
 	{ "REPORT LUNS", { 0xa0 }, 12, 6, 4 },
+	{ "LOG SENSE 00", { 0x4d, 0, 0x40 }, 10, 7, 2 },
+	{ "LOG SENSE 19", { 0x4d, 0, 0x59 }, 10, 7, 2 },
+	{ "LOG SENSE 2F", { 0x4d, 0, 0x6f }, 10, 7, 2 },
+	{ "READ DEFECT DATA(10)", { 0x37, 0, 0x1d }, 10, 7, 2 },
+	{ "READ DEFECT DATA(12)", { 0xb7, 0x1d }, 12, 6, 4 },
+	{ "REPORT TASK MANAGEMENT", { 0xa3, 0x0d, 0x80 }, 12, 6, 4 },
+	{ "REPORT OPERATION CODES, one", { 0xa3, 0x0c, 0x83, 0x9e, 0, 0x12 }, 12, 6, 4 },
+	{ "REPORT OPERATION CODES, none", { 0xa3, 0x0c, 0x01, 0xff }, 12, 6, 4 },
+	{ "MODE SENSE(10) 0A changeable", { 0x5a, 0, 0x4a }, 10, 7, 2 },
 };
 
 static void put_alloc(uint8_t *cdb, const struct sweep *s, uint32_t alloc)
@@ -268,8 +298,9 @@ START_TEST(S20_S22_refused_commands_change_nothing)
 	len = (uint8_t)r->task.transferred;
 	memcpy(mode, r->data, len);
 	memset(r->data, 0xff, 64);
-	ck_assert_uint_eq(OUT(r, 24, 0x15, 0x11, 0, 0, 24, 0), SENSE_OPCODE);
-	ck_assert_uint_eq(OUT(r, 28, 0x55, 0x11, Z4, 0, 0, 28, 0), SENSE_OPCODE);
+	ck_assert_uint_eq(OUT(r, 24, 0x15, 0x11, 0, 0, 24, 0), SENSE_CDB_FIELD);
+	ck_assert_uint_eq(OUT(r, 28, 0x55, 0x11, Z4, 0, 0, 28, 0), SENSE_CDB_FIELD);
+	ck_assert_uint_eq(OUT(r, 24, 0x15, 0x10, 0, 0, 24, 0), SENSE_LIST_LENGTH);
 	ck_assert_uint_eq(OUT(r, 24, 0x5f, 0, 0, 0, 0, 0, 0, 0, 24, 0), SENSE_OPCODE);
 	ck_assert_uint_eq(OUT(r, 3, 0x5f, 1, 5, 0, 0, 0, 0, 0, 3, 0), SENSE_OPCODE);
 	ck_assert_uint_eq(IN(r, 8, 0x5e, 0, Z4, 0, 0, 8, 0), SENSE_OPCODE);
@@ -317,8 +348,8 @@ static void random_cdb(uint8_t cdb[16])
 		cdb[i] = rnd(3) ? 0 : (uint8_t)rnd(256);
 	if (rnd(8))
 		cdb[0] = implemented[rnd(sizeof(implemented))];
-	if (cdb[0] == 0x9e && rnd(4))
-		cdb[1] = 0x10;
+	if (scsi_ops[cdb[0]].n_actions && rnd(4))
+		cdb[1] = scsi_ops[cdb[0]].actions[rnd(scsi_ops[cdb[0]].n_actions)].action;
 }
 
 /* rig_send() checks canaries, sense, lengths and untouched bytes each time. */

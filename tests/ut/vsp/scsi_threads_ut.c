@@ -83,6 +83,10 @@ static uint32_t send(struct worker *w, const uint8_t *cdb, uint32_t cdb_len, uin
 	t.done = task_done;
 	w->done = scsi_execute(w->target, 0, &t);
 	fake_blk_run(w->q);
+	while (!w->done) { /* others hold the range */
+		sched_yield();
+		fake_blk_run(w->q);
+	}
 	if (!w->done || (t.status == SCSI_CHECK_CONDITION && t.absent))
 		abort();
 	if (t.status == SCSI_GOOD)
@@ -290,6 +294,92 @@ START_TEST(failed_flush_is_seen_by_all)
 }
 END_TEST
 
+/* ---- exclusive ranges ------------------------------------------------------------------- */
+
+/*
+ * One block holds a generation and a step. The first worker starts new generations with
+ * plain WRITEs; the others count the steps of the generation they know of with COMPARE AND
+ * WRITE. None of these may undo a WRITE: between the read and the write there is nothing.
+ */
+#ifdef HVBUS_TSAN
+#define GENERATIONS 300
+#else
+#define GENERATIONS 3000
+#endif
+
+static uint64_t hint; /* generation << 32 | step; relaxed: a wrong guess is a miscompare */
+
+static void put_value(uint8_t *block, uint64_t value)
+{
+	memset(block, 0, 512);
+	be64_put(block, value);
+}
+
+static uint32_t compare_and_write(struct worker *w, uint64_t old, uint64_t new)
+{
+	put_value(w->buffer, old);
+	put_value(w->buffer + 512, new);
+	return send(w, CDB(0x89, 0, L64(7), 0, 0, 0, 1, 0, 0), SCSI_DIR_OUT, 1024);
+}
+
+static void *start_generations(void *arg)
+{
+	struct worker *w = arg;
+
+	pthread_barrier_wait(&all_here);
+	for (uint64_t g = 1; g <= GENERATIONS; g++) {
+		put_value(w->buffer, g << 32);
+		w->failures += send(w, CDB(WRITE10(7, 1)), SCSI_DIR_OUT, 512) != 0;
+		/* Nobody knows of it yet: it has to be there. */
+		w->failures += compare_and_write(w, g << 32, g << 32) != 0;
+		store_relaxed(&hint, g << 32);
+	}
+	store_relaxed(&stop, 1);
+	return NULL;
+}
+
+static void *count_steps(void *arg)
+{
+	struct worker *w = arg;
+
+	pthread_barrier_wait(&all_here);
+	while (!load_relaxed(&stop)) {
+		uint64_t old = load_relaxed(&hint);
+		uint32_t res = compare_and_write(w, old, old + 1);
+
+		w->failures += res && res != SENSE_MISCOMPARE;
+		if (res)
+			continue;
+		w->attentions++; /* successes, here */
+		__atomic_compare_exchange_n(&hint, &old, old + 1, false, __ATOMIC_RELAXED,
+					    __ATOMIC_RELAXED);
+	}
+	return NULL;
+}
+
+static void *generations(void *arg)
+{
+	struct worker *w = arg;
+
+	return w->number ? count_steps(w) : start_generations(w);
+}
+
+START_TEST(compare_and_write_is_atomic)
+{
+	dev->delayed = _i;
+	store_relaxed(&hint, 0);
+	run_workers(3, generations);
+	join_workers(3);
+	for (int i = 0; i < 3; i++)
+		ck_assert_uint_eq(workers[i].failures, 0);
+	ck_assert_uint_eq(be32_at(dev->ram + 7 * 512), GENERATIONS);
+	ck_assert_uint_eq(lun->strict, 0);
+	ck_assert_ptr_null(lun->range_held);
+	for (int i = 0; i < SCSI_SHARDS; i++)
+		ck_assert_uint_eq(lun->counts[i].writing, 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("scsi_threads");
@@ -301,6 +391,7 @@ int main(void)
 	tcase_add_test(t, each_attention_is_reported_once_per_nexus);
 	tcase_add_test(t, attach_under_traffic);
 	tcase_add_test(t, failed_flush_is_seen_by_all);
+	tcase_add_loop_test(t, compare_and_write_is_atomic, 0, 2);
 	suite_add_tcase(s, t);
 	return rig_main(s);
 }

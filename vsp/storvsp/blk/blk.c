@@ -188,6 +188,11 @@ void blk_queue_destroy(struct blk_queue *q)
 	d->ops->queue_destroy(q);
 }
 
+void blk_queue_post(struct blk_queue *q, struct loop_call *call)
+{
+	loop_post(q->loop, call);
+}
+
 /* ---- requests --------------------------------------------------------- */
 
 /* @result: of a request that is over, or -EINPROGRESS: it has begun. */
@@ -235,7 +240,7 @@ static NOINLINE int check_other(const struct blk_queue *q, const struct blk_req 
 	if (req->op == BLK_FLUSH)
 		return 0;
 	r = check_range(q, req);
-	return r >= 0 && q->readonly ? -EROFS : r;
+	return r >= 0 && q->readonly && req->op != BLK_STATUS ? -EROFS : r;
 }
 
 static NOINLINE void note_start(struct blk_req *req)

@@ -36,10 +36,17 @@ enum blk_op {
 	BLK_FLUSH,   /* everything completed before is on stable media */
 	BLK_DISCARD, /* [offset, offset + len) deallocated, reads zero afterwards */
 	BLK_ZERO,    /* reads zero afterwards, stays allocated where possible */
+	/*
+	 * How much from @offset on is in one state: @len becomes that (at least a block, at
+	 * most what it was), and BLK_REQ_HOLE in @flags tells that it is deallocated and reads
+	 * zero. The next run may be in the same state. Engines that do not know have no holes.
+	 */
+	BLK_STATUS,
 };
-#define BLK_OP_COUNT 5
+#define BLK_OP_COUNT 6
 
 #define BLK_REQ_FUA  0x1u /* BLK_WRITE: on stable media before it completes */
+#define BLK_REQ_HOLE 0x2u /* BLK_STATUS: its answer */
 
 struct blk_req {
 	uint8_t op;    /* enum blk_op */
@@ -134,6 +141,12 @@ void blk_queue_destroy(struct blk_queue *q);
  * the loop's turn, together with everything else.
  */
 int blk_submit(struct blk_queue *q, struct blk_req *req);
+
+/*
+ * Runs @call on @q's loop in a later turn (loop_post()). Any thread. @q stays until it ran:
+ * the caller sees to that.
+ */
+void blk_queue_post(struct blk_queue *q, struct loop_call *call);
 
 struct blk_stats {
 	uint64_t ops[BLK_OP_COUNT], bytes[2], errors;

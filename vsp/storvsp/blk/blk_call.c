@@ -39,6 +39,8 @@ enum file_op file_call_op(struct blk_req *req)
 		return CALL_FALLOC;
 	case FILE_SYNC:
 		return CALL_SYNC;
+	case FILE_SEEK:
+		return CALL_SEEK;
 	case FILE_RMW_READ:
 		return CALL_READ;
 	default:
@@ -75,6 +77,11 @@ void file_call_build(struct blk_req *req, struct file_call *c)
 	case FILE_FALLOC:
 		c->mode = file_falloc_modes[p->mode];
 		break;
+	case FILE_SEEK:
+		c->off = req->offset;
+		c->len = req->len;
+		c->run = &p->pos;
+		break;
 	default: /* FILE_SYNC */
 		break;
 	}
@@ -91,6 +98,26 @@ static ssize_t transfer(const struct file_dev *f, const struct file_call *c)
 	return pwritev2(f->fd, iov, c->niov, (off_t)c->off, c->dsync ? RWF_DSYNC : 0);
 }
 
+/* 1: a hole, 0: data; *@c->run bytes of it, whole blocks of the disk. */
+static int seek(const struct file_dev *f, const struct file_call *c)
+{
+	uint64_t mask = f->dev.info.block_size - 1;
+	off_t data = lseek(f->fd, (off_t)c->off, SEEK_DATA), end;
+	uint64_t hole;
+
+	if (data < 0 && errno != ENXIO)
+		return -1;
+	hole = data < 0 ? c->len : ((uint64_t)data & ~mask) - c->off;
+	if (data < 0 || hole >= f->dev.info.block_size) {
+		*c->run = hole < c->len ? hole : c->len;
+		return 1;
+	}
+	end = lseek(f->fd, data, SEEK_HOLE);
+	hole = end < 0 ? c->len : (((uint64_t)end + mask) & ~mask) - c->off;
+	*c->run = hole < c->len ? hole : c->len;
+	return 0;
+}
+
 int32_t file_call_run(const struct file_dev *f, struct file_call *c)
 {
 	ssize_t n;
@@ -98,6 +125,8 @@ int32_t file_call_run(const struct file_dev *f, struct file_call *c)
 	file_call_spoil(f, c);
 	if (c->op == CALL_SYNC)
 		n = fdatasync(f->flush_fd);
+	else if (c->op == CALL_SEEK)
+		n = seek(f, c);
 	else if (c->op == CALL_FALLOC)
 		n = fallocate(f->fd, c->mode, (off_t)c->off, (off_t)c->len);
 	else

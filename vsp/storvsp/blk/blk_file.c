@@ -26,6 +26,8 @@ static bool runs_inline(const struct file_dev *f, const struct file_call *c)
 {
 	if (c->op == CALL_READ)
 		return f->inline_read;
+	if (c->op == CALL_SEEK)
+		return false; /* looks at each page of a long run */
 	return c->op != CALL_FALLOC || c->len <= FILE_FALLOC_INLINE;
 }
 
@@ -177,6 +179,21 @@ static void lose_falloc_mode(struct file_dev *f, int mode)
 	pthread_mutex_unlock(&f->dev.lock);
 }
 
+static enum file_verdict found_run(struct blk_req *req, uint64_t len, bool hole)
+{
+	req->len = len;
+	req->flags = hole ? BLK_REQ_HOLE : 0;
+	blk_priv(req)->result = 0;
+	return FILE_DONE;
+}
+
+/* Block devices and some file systems; a failing disk: the answer promises nothing. */
+static enum file_verdict seek_failed(struct file_dev *f, struct blk_req *req)
+{
+	store_relaxed(&f->seek_ok, false);
+	return found_run(req, req->len, false);
+}
+
 static enum file_verdict not_supported(struct file_queue *fq, struct blk_req *req, int err)
 {
 	struct file_dev *f = file_queue_dev(fq);
@@ -208,6 +225,8 @@ static enum file_verdict call_failed(struct file_queue *fq, struct blk_req *req,
 		err = -EIO;
 	if (p->step == FILE_SYNC)
 		return file_flush_done(fq, req, err);
+	if (p->step == FILE_SEEK)
+		return seek_failed(f, req);
 	if (err == -ENOMEM && p->tries++ < FILE_TRIES) {
 		file_starve(fq, req);
 		return again(fq, FILE_WAIT);
@@ -243,6 +262,8 @@ static enum file_verdict advance(struct file_queue *fq, struct blk_req *req, int
 		return plan(fq, req);
 	case FILE_SYNC:
 		return file_flush_done(fq, req, 0);
+	case FILE_SEEK:
+		return found_run(req, p->pos, res);
 	default:
 		return transferred(fq, req, res);
 	}
@@ -386,6 +407,26 @@ static int submit_clear(struct file_queue *fq, struct blk_req *req)
 	return go(fq, req, plan(fq, req));
 }
 
+/*
+ * lseek() is nothing that io_uring could do, and it may read metadata: always a helper's
+ * (of those that have them anyway, or from now on).
+ */
+static int submit_status(struct file_queue *fq, struct blk_req *req)
+{
+	struct file_dev *f = file_queue_dev(fq);
+
+	req->flags = 0;
+	if (!load_relaxed(&f->seek_ok))
+		return 0;
+	if (fq->tr == &file_uring && !fq->has_pool) {
+		if (file_pool_get())
+			return 0;
+		fq->has_pool = true;
+	}
+	blk_priv(req)->step = FILE_SEEK;
+	return go(fq, req, FILE_GO);
+}
+
 int file_submit(struct blk_queue *q, struct blk_req *req)
 {
 	struct file_queue *fq = file_queue(q);
@@ -399,6 +440,8 @@ int file_submit(struct blk_queue *q, struct blk_req *req)
 	p->tries = 0;
 	if (likely(req->op <= BLK_WRITE))
 		return submit_transfer(fq, req);
+	if (req->op == BLK_STATUS)
+		return submit_status(fq, req);
 	if (req->op != BLK_FLUSH)
 		return submit_clear(fq, req);
 	if (q->readonly)

@@ -41,6 +41,7 @@ enum file_step {
 	FILE_FALLOC,   /* punch or zero a range */
 	FILE_ZERO,     /* write zeroes instead */
 	FILE_SYNC,     /* fdatasync, for everyone who rides on it */
+	FILE_SEEK,     /* data or hole, and how far */
 	FILE_FINISH,   /* no call any more: the result is known */
 };
 
@@ -58,7 +59,7 @@ enum file_verdict {
 	FILE_DONE, /* priv.result is the request's */
 };
 
-enum file_op { CALL_READ, CALL_WRITE, CALL_SYNC, CALL_FALLOC };
+enum file_op { CALL_READ, CALL_WRITE, CALL_SYNC, CALL_FALLOC, CALL_SEEK };
 
 struct file_call {
 	uint8_t op; /* enum file_op */
@@ -67,6 +68,7 @@ struct file_call {
 	int niov;
 	const struct iovec *iov; /* with niov == 1, @len counts and not iov_len */
 	uint64_t off, len;
+	uint64_t *run; /* CALL_SEEK: where the length goes; the result is 1 for a hole */
 };
 
 /* Results of issue() that are not the call's. */
@@ -121,6 +123,7 @@ struct file_dev {
 	bool share_blocks; /* the file's smallest write holds several of the guest's blocks */
 	bool dsync;	   /* RWF_DSYNC works; cleared when it turns out not to */
 	bool falloc_ok[2]; /* by index into file_falloc_modes; same */
+	bool seek_ok;	   /* SEEK_HOLE finds holes; same */
 	uint32_t off_mask, mem_mask; /* O_DIRECT's alignments - 1; 0 without it */
 	uint32_t falloc_mask;
 	uint64_t end; /* of the file when it was opened; an end before that is a truncation */
@@ -143,6 +146,7 @@ struct file_queue {
 	const struct file_transport *tr;
 	void *tr_data;		 /* the transport's */
 	int fixed;		 /* io_uring: index of the registered file, or -1 */
+	bool has_pool;		 /* io_uring: helper threads are ours too, for seeking */
 	struct blk_list ready;	 /* go on at the end of the turn */
 	struct blk_list starved; /* go on when something completed, or in a millisecond */
 	struct loop_hook hook;

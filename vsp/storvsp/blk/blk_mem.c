@@ -12,10 +12,12 @@
 #include "vsp/storvsp/blk/blk_int.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/guid.h"
 
@@ -30,6 +32,7 @@ struct mem_dev {
 	struct blk_dev dev;
 	char *base; /* NULL: the null engine */
 	uint64_t mapped;
+	int pagemap; /* tells which pages exist; -1: nobody does */
 };
 
 static struct mem_dev *mem_dev(struct blk_dev *d)
@@ -42,7 +45,8 @@ static struct mem_dev *mem_dev(struct blk_dev *d)
 static int null_submit(struct blk_queue *q, struct blk_req *req)
 {
 	(void)q;
-	(void)req;
+	if (req->op == BLK_STATUS)
+		req->flags = 0;
 	return 0;
 }
 
@@ -109,6 +113,33 @@ static int drop_piece(struct blk_queue *q, struct blk_req *req)
 	return -EINPROGRESS;
 }
 
+/* Entries of /proc/self/pagemap. mincore() would call a page in swap a hole. */
+#define PM_PAGES  512u
+#define PM_EXISTS (3ull << 62) /* in memory or in swap */
+
+/* At most PM_PAGES pages at once: the run may go on in the next. */
+static int status(struct mem_dev *m, struct blk_req *req)
+{
+	const char *at = m->base + req->offset;
+	uint64_t first = (uintptr_t)at / MEM_PAGE, skipped = (uintptr_t)at % MEM_PAGE;
+	uint64_t pages = (skipped + req->len + MEM_PAGE - 1) / MEM_PAGE, e[PM_PAGES];
+	uint64_t n = pages < PM_PAGES ? pages : PM_PAGES, same = 1;
+	ssize_t got = -1;
+
+	req->flags = 0;
+	if (m->pagemap >= 0)
+		got = pread(m->pagemap, e, n * sizeof(e[0]), (off_t)(first * sizeof(e[0])));
+	if (got < (ssize_t)sizeof(e[0]))
+		return 0;
+	n = (uint64_t)got / sizeof(e[0]);
+	while (same < n && !(e[same] & PM_EXISTS) == !(e[0] & PM_EXISTS))
+		same++;
+	req->flags = e[0] & PM_EXISTS ? 0 : BLK_REQ_HOLE;
+	if (same * MEM_PAGE - skipped < req->len)
+		req->len = same * MEM_PAGE - skipped;
+	return 0;
+}
+
 static void mem_resume(struct blk_queue *q, struct blk_req *req)
 {
 	int r = drop_piece(q, req);
@@ -126,6 +157,8 @@ static int mem_submit(struct blk_queue *q, struct blk_req *req)
 		return copy_out(req, base + req->offset);
 	case BLK_WRITE:
 		return copy_in(req, base + req->offset);
+	case BLK_STATUS:
+		return status(mem_dev(q->dev), req);
 	case BLK_DISCARD:
 	case BLK_ZERO:
 		blk_priv(req)->pos = 0;
@@ -156,6 +189,8 @@ static void mem_close(struct blk_dev *d)
 
 	if (m->base)
 		munmap(m->base, m->mapped);
+	if (m->pagemap >= 0)
+		close(m->pagemap);
 	blk_dev_fini(d);
 	free(m);
 }
@@ -225,10 +260,12 @@ int blk_mem_open(struct blk_dev **out, const struct blk_config *cfg, char *why, 
 
 	if (err)
 		goto free_dev;
+	m->pagemap = -1;
 	if (!null) {
 		err = mem_map(m, size);
 		if (err)
 			goto fini;
+		m->pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 	}
 	m->dev.info.size = size;
 	m->dev.info.block_size = cfg->block_size;

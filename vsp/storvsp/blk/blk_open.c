@@ -284,6 +284,7 @@ static void probe_clearing(struct opening *o)
 		return;
 	/* To try would allocate something; the first use tells as well, and nobody asks before. */
 	f->falloc_ok[FILE_MODE_ZERO] = true;
+	f->seek_ok = !f->is_block;
 	if (f->is_block) {
 		f->falloc_mask = o->sector - 1;
 		f->falloc_ok[FILE_MODE_PUNCH] = sysfs_queue(o, "write_zeroes_max_bytes") > 0;

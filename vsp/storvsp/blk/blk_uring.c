@@ -43,6 +43,8 @@ static int32_t uring_issue(struct file_queue *fq, struct blk_req *req, struct fi
 	int fd = fq->fixed >= 0 ? fq->fixed : f->fd;
 	struct io_uring_sqe *sqe;
 
+	if (unlikely(c->op == CALL_SEEK))
+		return file_pool_issue(fq, req, c);
 	p->op.done = uring_done;
 	sqe = loop_sqe(fq->q.loop, &p->op);
 	if (unlikely(!sqe))
@@ -71,6 +73,8 @@ static int uring_init(struct file_queue *fq)
 
 static void uring_fini(struct file_queue *fq)
 {
+	if (fq->has_pool)
+		file_pool_put();
 	if (fq->fixed >= 0)
 		loop_file_unregister(fq->q.loop, fq->fixed);
 }

@@ -26,17 +26,35 @@ enum scsi_status {
 	SCSI_TASK_ABORTED = 0x40,
 };
 
+struct scsi_task;
+
 /*
- * Progress of a command that works through a range piece by piece (UNMAP, WRITE SAME):
+ * Progress of a command that works through a range piece by piece (UNMAP, VERIFY, ..):
  * no guest can make one backend operation, or one turn of the loop, arbitrarily long.
  */
 struct scsi_walk {
+	/* Takes the result of the last operation and fills blk for the next; false: the end. */
+	bool (*step)(struct scsi_task *t, int res);
 	uint64_t pos, end;    /* bytes of the extent in work */
+	uint64_t begin;	      /* where it began */
 	uint32_t next, count; /* extents of the private list in scratch */
 	uint32_t scratch_len, pattern_len;
 	void *pattern;	      /* NULL until something has to be written */
 	uint8_t want, cannot; /* enum blk_op; bit per enum blk_op that the backend lacks */
+	uint32_t queries;
+	uint8_t phase;	 /* the step function's */
+	uint8_t at_once; /* operations in this turn */
+	bool fua;
+	bool locked; /* holds, or waits for, a range */
 	bool aborted;
+};
+
+/* What a task is about to change, see scsi_lock.c. */
+struct scsi_range {
+	struct scsi_task *next;
+	uint64_t start, end; /* bytes */
+	void (*go)(struct scsi_task *t);
+	bool exclusive;
 };
 
 /*
@@ -65,6 +83,8 @@ struct scsi_task {
 	struct blk_req blk;
 	struct iovec slice_iov[2];
 	struct scsi_walk walk;
+	struct scsi_range range;
+	struct loop_call call; /* another turn, or the range */
 	/* out, when it failed */
 	uint8_t sense[SCSI_SENSE_LEN + 2];
 };

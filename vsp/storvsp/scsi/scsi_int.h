@@ -10,6 +10,7 @@
 #ifndef HVBUS_VSP_STORVSP_SCSI_SCSI_INT_H
 #define HVBUS_VSP_STORVSP_SCSI_SCSI_INT_H
 
+#include <errno.h>
 #include <pthread.h>
 
 #include "base/atomic.h"
@@ -24,6 +25,7 @@
 struct scsi_counts {
 	uint64_t transfers[2], bytes[2]; /* by BLK_READ and BLK_WRITE */
 	uint64_t flushes, others, errors;
+	uint64_t writing; /* WRITEs in flight that are only counted, see scsi_lock.c */
 } __attribute__((aligned(CACHE_LINE)));
 
 #define SCSI_SHARDS 16 /* the last is shared by all threads after the first fifteen */
@@ -59,6 +61,9 @@ struct scsi_lun {
 	uint64_t max_blocks; /* per READ or WRITE */
 	uint16_t rules;	     /* OP_* that forbid something here; others need no look */
 	uint8_t shift;	     /* log2 of the block size */
+	/* shared by all loops; of rules, OP_WRITES changes */
+	bool swp;	 /* software write protect */
+	uint32_t strict; /* WRITEs must register, see scsi_lock.c */
 	/* fixed at creation: the rest */
 	bool readonly;
 	bool thin;
@@ -76,6 +81,10 @@ struct scsi_lun {
 	uint32_t scratch;     /* bytes in use, at most SCSI_SCRATCH_MAX */
 	pthread_mutex_t lock; /* the list; taken by attach, destroy and unit attentions */
 	struct scsi_nexus *nexuses;
+	pthread_mutex_t range_lock; /* the rest, and writing strict */
+	struct scsi_task *range_held, *range_waiting;
+	uint32_t exclusives; /* that hold or wait for a range */
+	bool counted_gone;   /* since strict is set, no WRITE is only counted any more */
 	struct scsi_counts counts[SCSI_SHARDS];
 };
 
@@ -99,8 +108,59 @@ ALWAYS_INLINE uint32_t scsi_block_size(const struct scsi_lun *l)
 void *scsi_scratch_get(struct scsi_lun *l, uint32_t len);
 void scsi_scratch_put(struct scsi_lun *l, void *p, uint32_t len); /* @p may be NULL */
 
+/* ---- ranges (scsi_lock.c) ------------------------------------------------------- */
+
+void scsi_lock_init(struct scsi_lun *l);
+void scsi_lock_fini(struct scsi_lun *l);
+/*
+ * Bytes [@start, @end) of the LUN are changed by @t; exclusive: by nobody else, and what it
+ * reads stays. False: not yet, @go will be called on the task's loop when it is granted.
+ */
+bool scsi_range_lock(struct scsi_task *t, uint64_t start, uint64_t end, bool exclusive,
+		     void (*go)(struct scsi_task *t));
+void scsi_range_unlock(struct scsi_task *t);
+void scsi_counted_gone(struct scsi_lun *l);
+
+/* The calling thread's counters; NULL: it has none of its own. */
+ALWAYS_INLINE struct scsi_counts *scsi_own_counts(struct scsi_lun *l)
+{
+	uint64_t shard = scsi_thread_shard - 1; /* huge before the thread has one */
+
+	return likely(shard < SCSI_SHARDS - 1) ? &l->counts[shard] : NULL;
+}
+
+/* @n: what scsi_write_begin() said. */
+ALWAYS_INLINE void scsi_write_end(struct scsi_lun *l, struct scsi_counts *n)
+{
+	store_release(&n->writing, n->writing - 1); /* L3 */
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	if (unlikely(load_relaxed(&l->strict)))
+		scsi_counted_gone(l);
+}
+
+/*
+ * Before a WRITE goes out. It may, and scsi_write_end() follows, on the same thread; or NULL:
+ * it has to lock its range.
+ */
+ALWAYS_INLINE struct scsi_counts *scsi_write_begin(struct scsi_lun *l)
+{
+	struct scsi_counts *n = scsi_own_counts(l);
+
+	if (unlikely(!n))
+		return NULL;
+	store_relaxed(&n->writing, n->writing + 1);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST); /* the CPU's part is membarrier()'s */
+	if (likely(!load_acquire(&l->strict)))	 /* L1, L4 */
+		return n;
+	scsi_write_end(l, n);
+	return NULL;
+}
+
 /* Sense of the most urgent unit attention, which is then no longer pending; 0: none. */
 uint32_t scsi_nexus_take_attention(struct scsi_nexus *n);
+
+/* As scsi_lun_unit_attention(), but for those on other nexuses than @n. */
+void scsi_unit_attention_others(struct scsi_nexus *n, enum scsi_ua ua);
 
 /* ---- the opcode table ----------------------------------------------------------- */
 
@@ -167,6 +227,27 @@ bool scsi_task_set_full(struct scsi_task *t); /* the initiator tries again later
 /* Parameter data: as much of @full bytes as @alloc and the buffer allow. */
 bool scsi_data_in(struct scsi_task *t, const void *data, uint32_t full, uint32_t alloc);
 
+/* ---- commands in pieces (scsi_walk.c) --------------------------------------------------- */
+
+/*
+ * A handler fills t->walk and t->scratch, then starts with scsi_walk_run() or
+ * scsi_walk_lock(), which return as handlers do. The step function's first call has result
+ * 0 and an empty t->blk; it returns true after scsi_walk_io() or with t->blk filled, or
+ * false through one of those that end the walk, buffers and lock included.
+ */
+bool scsi_walk_run(struct scsi_task *t);
+/* The same with bytes [@start, @end) locked, see scsi_range_lock(). */
+bool scsi_walk_lock(struct scsi_task *t, uint64_t start, uint64_t end, bool exclusive);
+/* Always true: @len bytes between @buf and the disk at walk.pos come next. */
+bool scsi_walk_io(struct scsi_task *t, uint8_t op, void *buf, uint64_t len);
+void *scsi_walk_buffer(struct scsi_task *t, uint32_t len); /* walk.pattern; NULL: none left */
+/* Ends; always false. */
+bool scsi_walk_good(struct scsi_task *t, uint32_t transferred);
+bool scsi_walk_fail(struct scsi_task *t, uint32_t sense);
+bool scsi_walk_fail_at(struct scsi_task *t, uint32_t sense, uint64_t information);
+bool scsi_walk_full(struct scsi_task *t);
+bool scsi_walk_read_failed(struct scsi_task *t, int err);
+
 /* ---- handlers ----------------------------------------------------------------------- */
 
 /* scsi_rw.c */
@@ -175,6 +256,10 @@ bool scsi_write(struct scsi_task *t, struct scsi_cmd c);
 bool scsi_write_fua(struct scsi_task *t, struct scsi_cmd c); /* of CDBs that have the bit */
 bool scsi_sync_cache(struct scsi_task *t, struct scsi_cmd c);
 bool scsi_flush(struct scsi_task *t);
+/* Lost writes stay lost: no flush and no durable write succeeds any more. */
+bool scsi_flush_failed(const struct scsi_lun *l);
+/* Sense for a failed t->blk that is a BLK_WRITE. */
+uint32_t scsi_write_sense(const struct scsi_task *t, int err);
 
 /* scsi_disk.c */
 bool scsi_nothing_to_do(struct scsi_task *t, struct scsi_cmd c);
@@ -192,6 +277,13 @@ bool scsi_inquiry(struct scsi_task *t, struct scsi_cmd c);
 bool scsi_inquiry_absent(struct scsi_task *t, struct scsi_cmd c, bool lun0);
 bool scsi_mode_sense6(struct scsi_task *t, struct scsi_cmd c);
 bool scsi_mode_sense10(struct scsi_task *t, struct scsi_cmd c);
+#define SCSI_MODE_PAGE_MAX 20
+/* The page as it is now and its changeable bits. Its length, 0: there is no such page. */
+uint32_t scsi_mode_page(const struct scsi_lun *l, uint8_t code, uint8_t *now, uint8_t *mask);
+
+/* scsi_mode.c */
+bool scsi_mode_select6(struct scsi_task *t, struct scsi_cmd c);
+bool scsi_mode_select10(struct scsi_task *t, struct scsi_cmd c);
 
 /* scsi_thin.c */
 #define SCSI_MAX_UNMAP_BLOCKS	   0x100000u
@@ -200,5 +292,31 @@ bool scsi_mode_sense10(struct scsi_task *t, struct scsi_cmd c);
 uint32_t scsi_check_write_same(const struct scsi_task *t, struct scsi_cmd c);
 bool scsi_write_same(struct scsi_task *t, struct scsi_cmd c);
 bool scsi_unmap(struct scsi_task *t, struct scsi_cmd c);
+
+/* scsi_verify.c */
+uint32_t scsi_check_verify(const struct scsi_task *t, struct scsi_cmd c);
+uint32_t scsi_check_write_verify(const struct scsi_task *t, struct scsi_cmd c);
+bool scsi_verify(struct scsi_task *t, struct scsi_cmd c);
+bool scsi_write_verify(struct scsi_task *t, struct scsi_cmd c);
+/* Where two buffers differ first; @len: nowhere. */
+uint32_t scsi_first_difference(const uint8_t *a, const uint8_t *b, uint32_t len);
+
+/* scsi_atomic.c */
+#define SCSI_MAX_COMPARE_BLOCKS 255u
+uint32_t scsi_check_compare_and_write(const struct scsi_task *t, struct scsi_cmd c);
+bool scsi_compare_and_write(struct scsi_task *t, struct scsi_cmd c);
+bool scsi_orwrite(struct scsi_task *t, struct scsi_cmd c);
+
+/* scsi_status.c */
+bool scsi_get_lba_status(struct scsi_task *t, struct scsi_cmd c);
+
+/* scsi_opcodes.c */
+bool scsi_report_opcodes(struct scsi_task *t, struct scsi_cmd c);
+bool scsi_report_tmf(struct scsi_task *t, struct scsi_cmd c);
+
+/* scsi_log.c */
+bool scsi_log_sense(struct scsi_task *t, struct scsi_cmd c);
+bool scsi_read_defect_data10(struct scsi_task *t, struct scsi_cmd c);
+bool scsi_read_defect_data12(struct scsi_task *t, struct scsi_cmd c);
 
 #endif

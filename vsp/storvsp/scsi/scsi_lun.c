@@ -101,6 +101,7 @@ int scsi_lun_create(struct scsi_lun **out, const struct scsi_lun_config *cfg)
 	err = -pthread_mutex_init(&l->lock, NULL);
 	if (err)
 		goto free_lun;
+	scsi_lock_init(l);
 	*out = l;
 	return 0;
 
@@ -111,6 +112,7 @@ free_lun:
 
 void scsi_lun_destroy(struct scsi_lun *l)
 {
+	scsi_lock_fini(l);
 	pthread_mutex_destroy(&l->lock);
 	free(l);
 }
@@ -135,7 +137,7 @@ static const uint32_t attention_sense[] = {
 	[SCSI_UA_LUNS_CHANGED] = SENSE_LUNS_CHANGED,
 };
 
-void scsi_lun_unit_attention(struct scsi_lun *l, enum scsi_ua ua)
+static void raise_attention(struct scsi_lun *l, const struct scsi_nexus *except, enum scsi_ua ua)
 {
 	pthread_mutex_lock(&l->lock);
 	/*
@@ -143,8 +145,19 @@ void scsi_lun_unit_attention(struct scsi_lun *l, enum scsi_ua ua)
 	 * also sees what changed.
 	 */
 	for (struct scsi_nexus *n = l->nexuses; n; n = n->next)
-		__atomic_fetch_or(&n->attentions, 1u << ua, __ATOMIC_RELEASE);
+		if (n != except)
+			__atomic_fetch_or(&n->attentions, 1u << ua, __ATOMIC_RELEASE);
 	pthread_mutex_unlock(&l->lock);
+}
+
+void scsi_lun_unit_attention(struct scsi_lun *l, enum scsi_ua ua)
+{
+	raise_attention(l, NULL, ua);
+}
+
+void scsi_unit_attention_others(struct scsi_nexus *n, enum scsi_ua ua)
+{
+	raise_attention(n->lun, n, ua);
 }
 
 uint32_t scsi_nexus_take_attention(struct scsi_nexus *n)

@@ -73,9 +73,8 @@ static uint32_t vpd_identification(const struct scsi_lun *l, uint8_t *p)
 	return (uint32_t)(q + 6 - p);
 }
 
-#define WSNZ		      0x01
-#define MAX_COMPARE_AND_WRITE 0xff
-#define UGAVALID	      0x80
+#define WSNZ	 0x01
+#define UGAVALID 0x80
 
 /* Offsets of section 3.5 count from the header. */
 static uint32_t vpd_block_limits(const struct scsi_lun *l, uint8_t *p)
@@ -83,7 +82,7 @@ static uint32_t vpd_block_limits(const struct scsi_lun *l, uint8_t *p)
 	uint8_t *page = p - VPD_HEADER;
 
 	page[4] = WSNZ;
-	page[5] = MAX_COMPARE_AND_WRITE;
+	page[5] = SCSI_MAX_COMPARE_BLOCKS;
 	be16_put(page + 6, (uint16_t)(1u << l->physical_exp));
 	be32_put(page + 8, l->max_blocks);
 	be32_put(page + 12, l->max_transfer >> l->shift);
@@ -168,33 +167,66 @@ bool scsi_inquiry(struct scsi_task *t, struct scsi_cmd c)
 
 /* ---- mode pages ---------------------------------------------------------------------------- */
 
-#define MODE_PAGE_MAX 20
-#define WCE	      0x04
+#define WCE 0x04
+#define SWP 0x08
 
-static void mode_caching(const struct scsi_lun *l, uint8_t *page)
+/* What differs between units, or now from the default. */
+static void mode_caching(const struct scsi_lun *l, bool now, uint8_t *page)
 {
+	(void)now;
 	if (l->write_cache)
 		page[2] |= WCE;
 }
 
+static void mode_control(const struct scsi_lun *l, bool now, uint8_t *page)
+{
+	if (now && load_relaxed(&l->swp))
+		page[4] |= SWP;
+}
+
 static const struct mode_page {
-	uint8_t len;		      /* whole page */
-	uint8_t bytes[MODE_PAGE_MAX]; /* as they are by default; the first is the code */
-	void (*adapt)(const struct scsi_lun *l, uint8_t *page);
+	uint8_t len;			   /* whole page */
+	uint8_t bytes[SCSI_MODE_PAGE_MAX]; /* as they are by default; the first is the code */
+	void (*adapt)(const struct scsi_lun *l, bool now, uint8_t *page);
+	uint8_t mask[SCSI_MODE_PAGE_MAX]; /* what MODE SELECT may change */
 } mode_pages[] = {
-	/* ascending; nothing is changeable */
-	{ 12, { 0x01, 0x0a, 0xc0, 0x08, 0, 0, 0, 0, 0x08 }, NULL },
-	{ 20, { 0x08, 0x12 }, mode_caching },
-	{ 12, { 0x0a, 0x0a, 0x02, 0x10, 0, 0, 0, 0, 0xff, 0xff }, NULL },
-	{ 12, { 0x1c, 0x0a }, NULL },
+	/* ascending */
+	{ 12, { 0x01, 0x0a, 0xc0, 0x08, 0, 0, 0, 0, 0x08 }, NULL, { 0 } },
+	{ 20, { 0x08, 0x12 }, mode_caching, { 0 } },
+	{ 12, { 0x0a, 0x0a, 0x02, 0x10, 0, 0, 0, 0, 0xff, 0xff }, mode_control, { [4] = SWP } },
+	{ 12, { 0x1c, 0x0a }, NULL, { 0 } },
 };
 
 #define PAGE_HEADER   2
 #define PAGE_ALL      0x3f
 #define SUBPAGE_ALL   0xff
+#define PC_CURRENT    0
 #define PC_CHANGEABLE 1
 #define PC_SAVED      3
-#define MODE_MAX      (8 + ARRAY_SIZE(mode_pages) * MODE_PAGE_MAX)
+#define MODE_MAX      (8 + ARRAY_SIZE(mode_pages) * SCSI_MODE_PAGE_MAX)
+
+static void put_mode_page(const struct scsi_lun *l, const struct mode_page *m, uint8_t control,
+			  uint8_t *p)
+{
+	memcpy(p, control == PC_CHANGEABLE ? m->mask : m->bytes, m->len);
+	memcpy(p, m->bytes, PAGE_HEADER);
+	if (m->adapt && control != PC_CHANGEABLE)
+		m->adapt(l, control == PC_CURRENT, p);
+}
+
+uint32_t scsi_mode_page(const struct scsi_lun *l, uint8_t code, uint8_t *now, uint8_t *mask)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(mode_pages); i++) {
+		const struct mode_page *m = &mode_pages[i];
+
+		if (m->bytes[0] != code)
+			continue;
+		put_mode_page(l, m, PC_CURRENT, now);
+		put_mode_page(l, m, PC_CHANGEABLE, mask);
+		return m->len;
+	}
+	return 0;
+}
 
 /* Appends the pages asked for; their length, 0 when there is no such page. */
 static uint32_t put_mode_pages(const struct scsi_lun *l, const uint8_t *cdb, uint8_t *p)
@@ -209,9 +241,7 @@ static uint32_t put_mode_pages(const struct scsi_lun *l, const uint8_t *cdb, uin
 
 		if (code != PAGE_ALL && code != m->bytes[0])
 			continue;
-		memcpy(p + len, m->bytes, control == PC_CHANGEABLE ? PAGE_HEADER : m->len);
-		if (m->adapt && control != PC_CHANGEABLE)
-			m->adapt(l, p + len);
+		put_mode_page(l, m, control, p + len);
 		len += m->len;
 	}
 	return len;
@@ -219,7 +249,9 @@ static uint32_t put_mode_pages(const struct scsi_lun *l, const uint8_t *cdb, uin
 
 static uint8_t device_specific(const struct scsi_lun *l)
 {
-	return (uint8_t)((l->readonly ? 0x80 : 0) | (l->fua ? 0x10 : 0));
+	bool wp = load_relaxed(&l->rules) & OP_WRITES;
+
+	return (uint8_t)((wp ? 0x80 : 0) | (l->fua ? 0x10 : 0));
 }
 
 /* No block descriptor, whatever DBD says: simplest, and every initiator takes it. */

@@ -11,12 +11,20 @@
 #define BYTE1_FUA 0x08
 
 /* Lost writes stay lost: relaxed, who needs the answer was told by an earlier completion. */
-static bool flush_failed(const struct scsi_lun *l)
+bool scsi_flush_failed(const struct scsi_lun *l)
 {
 	return load_relaxed(&l->flush_failed) || blk_dev_flush_failed(l->dev);
 }
 
 /* ---- READ, WRITE ------------------------------------------------------------------- */
+
+uint32_t scsi_write_sense(const struct scsi_task *t, int err)
+{
+	/* A failed FUA write may have taken the page cache's error with it. */
+	bool lost = (t->blk.flags & BLK_REQ_FUA) && scsi_flush_failed(t->lun);
+
+	return lost ? SENSE_TARGET_FAILURE : scsi_sense_of_write(err);
+}
 
 static NOINLINE bool transfer_failed(struct scsi_task *t, int err)
 {
@@ -26,12 +34,8 @@ static NOINLINE bool transfer_failed(struct scsi_task *t, int err)
 	if (err == -EFAULT)
 		log_ratelimited(LOG_WARN, "disk %s: guest memory vanished under a transfer",
 				t->lun->serial);
-	if (r->op == BLK_WRITE) {
-		/* A failed FUA write may have taken the page cache's error with it. */
-		bool lost = (r->flags & BLK_REQ_FUA) && flush_failed(t->lun);
-
-		return scsi_fail(t, lost ? SENSE_TARGET_FAILURE : scsi_sense_of_write(err));
-	}
+	if (r->op == BLK_WRITE)
+		return scsi_fail(t, scsi_write_sense(t, err));
 	sense = scsi_sense_of_read(err);
 	if (sense == SENSE_READ_ERROR) /* somewhere from here on: no earlier block is bad */
 		return scsi_fail_at(t, sense, r->offset >> t->lun->shift);
@@ -81,13 +85,64 @@ ALWAYS_INLINE bool transfer_end(struct scsi_task *t, uint8_t op, int res)
 	return true;
 }
 
-static void transfer_done(struct blk_req *r, int res)
+static void read_done(struct blk_req *r, int res)
 {
 	struct scsi_task *t = container_of(r, struct scsi_task, blk);
 
-	transfer_end(t, r->op, res);
+	transfer_end(t, BLK_READ, res);
 	t->done(t);
 }
+
+static void write_done(struct blk_req *r, int res)
+{
+	struct scsi_task *t = container_of(r, struct scsi_task, blk);
+
+	scsi_write_end(t->lun, scsi_own_counts(t->lun));
+	transfer_end(t, BLK_WRITE, res);
+	t->done(t);
+}
+
+/* ---- WRITE while somebody holds or wants an exclusive range ----------------------------- */
+
+static bool locked_write_end(struct scsi_task *t, int res)
+{
+	scsi_range_unlock(t);
+	return transfer_end(t, BLK_WRITE, res);
+}
+
+static void locked_write_done(struct blk_req *r, int res)
+{
+	struct scsi_task *t = container_of(r, struct scsi_task, blk);
+
+	locked_write_end(t, res);
+	t->done(t);
+}
+
+static bool locked_write_go(struct scsi_task *t)
+{
+	int res = t->walk.aborted ? -ECANCELED : blk_submit(t->queue, &t->blk);
+
+	return res == -EINPROGRESS ? false : locked_write_end(t, res);
+}
+
+static void locked_write_granted(struct scsi_task *t)
+{
+	if (locked_write_go(t))
+		t->done(t);
+}
+
+/* In place of blk_submit(): everything is prepared. */
+static NOINLINE bool locked_write(struct scsi_task *t)
+{
+	struct blk_req *r = &t->blk;
+
+	r->done = locked_write_done;
+	t->walk.aborted = false;
+	return scsi_range_lock(t, r->offset, r->offset + r->len, false, locked_write_granted) &&
+	       locked_write_go(t);
+}
+
+/* ---- the transfer itself ------------------------------------------------------------------ */
 
 /* How many entries of the initiator's buffer the first @len bytes touch; 0: it is shorter. */
 static int entries_for(const struct scsi_task *t, uint64_t len)
@@ -126,14 +181,29 @@ static NOINLINE int cut_buffer(struct scsi_task *t, uint64_t len)
 /* It takes time, or it failed. */
 static NOINLINE bool transfer_not_done(struct scsi_task *t, int res)
 {
-	return res == -EINPROGRESS ? false : transfer_end(t, t->blk.op, res);
+	if (res == -EINPROGRESS)
+		return false;
+	if (t->blk.op == BLK_WRITE)
+		scsi_write_end(t->lun, scsi_own_counts(t->lun));
+	return transfer_end(t, t->blk.op, res);
 }
 
 ALWAYS_INLINE bool submit(struct scsi_task *t, uint8_t op)
 {
-	int res = blk_submit(t->queue, &t->blk);
+	struct scsi_counts *n = NULL;
+	int res;
 
-	return likely(!res) ? transfer_end(t, op, 0) : transfer_not_done(t, res);
+	if (op == BLK_WRITE) {
+		n = scsi_write_begin(t->lun);
+		if (unlikely(!n))
+			return locked_write(t);
+	}
+	res = blk_submit(t->queue, &t->blk);
+	if (unlikely(res))
+		return transfer_not_done(t, res);
+	if (op == BLK_WRITE)
+		scsi_write_end(t->lun, n);
+	return transfer_end(t, op, 0);
 }
 
 /* The buffer has several entries, or is larger than the transfer, which may be empty. */
@@ -160,7 +230,7 @@ ALWAYS_INLINE bool transfer(struct scsi_task *t, struct scsi_cmd c, uint8_t op, 
 	r->iov = t->iov;
 	r->offset = c.lba << t->lun->shift;
 	r->len = len;
-	r->done = transfer_done;
+	r->done = op == BLK_WRITE ? write_done : read_done;
 	r->start_ns = 0;
 	t->scratch = NULL;
 	t->transferred = (uint32_t)len;
@@ -181,7 +251,7 @@ bool scsi_write(struct scsi_task *t, struct scsi_cmd c)
 
 static NOINLINE bool write_through(struct scsi_task *t, struct scsi_cmd c)
 {
-	if (flush_failed(t->lun))
+	if (scsi_flush_failed(t->lun))
 		return scsi_fail(t, SENSE_TARGET_FAILURE);
 	return transfer(t, c, BLK_WRITE, BLK_REQ_FUA);
 }
@@ -230,7 +300,7 @@ bool scsi_flush(struct scsi_task *t)
 
 	if (t->lun->readonly)
 		return scsi_good(t, 0);
-	if (flush_failed(t->lun))
+	if (scsi_flush_failed(t->lun))
 		return scsi_fail(t, SENSE_TARGET_FAILURE);
 	*r = (struct blk_req){ .op = BLK_FLUSH, .done = flush_done };
 	res = blk_submit(t->queue, r);

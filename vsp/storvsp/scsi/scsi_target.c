@@ -160,7 +160,7 @@ ALWAYS_INLINE uint32_t check_medium(const struct scsi_task *t, const struct scsi
 	if ((rules & OP_RANGE) && unlikely(c.lba > l->blocks || c.count > l->blocks - c.lba))
 		return SENSE_LBA_RANGE;
 	if (rules & OP_WRITES)
-		return SENSE_WRITE_PROTECTED;
+		return l->readonly ? SENSE_WRITE_PROTECTED : SENSE_SOFTWARE_PROTECTED;
 	if ((rules & OP_BLOCKS) &&
 	    unlikely(c.count > l->max_blocks || t->data_len < c.count << l->shift))
 		return SENSE_CDB_FIELD;
@@ -230,7 +230,7 @@ static NOINLINE bool execute_any(struct scsi_task *t)
 	op = find_op(t, &sense);
 	if (!op)
 		return scsi_fail(t, sense);
-	rules = op->flags & t->lun->rules;
+	rules = op->flags & load_relaxed(&t->lun->rules);
 	if (rules & OP_THIN)
 		return scsi_fail(t, SENSE_OPCODE);
 	if (load_relaxed(&t->nexus->attentions) && !(op->flags & OP_QUIET) &&
@@ -248,7 +248,8 @@ bool scsi_task_execute(struct scsi_task *t, struct scsi_nexus *n)
 	t->nexus = n;
 	t->lun = l;
 	/* With its rules known at compile time, most of the checks are not even there. */
-	if (likely((op->flags & l->rules) == MOVES_BLOCKS && !load_relaxed(&n->attentions)))
+	if (likely((op->flags & load_relaxed(&l->rules)) == MOVES_BLOCKS &&
+		   !load_relaxed(&n->attentions)))
 		return execute(t, l, op, MOVES_BLOCKS);
 	return execute_any(t);
 }

@@ -22,24 +22,12 @@ struct extent {
 
 /* ---- the walk ---------------------------------------------------------------------- */
 
+static bool step(struct scsi_task *t, int res);
+
 static void walk_start(struct scsi_task *t, uint8_t want)
 {
-	t->walk = (struct scsi_walk){ .want = want };
+	t->walk = (struct scsi_walk){ .step = step, .want = want };
 	t->scratch = NULL;
-}
-
-static void walk_free(struct scsi_task *t)
-{
-	scsi_scratch_put(t->lun, t->scratch, t->walk.scratch_len);
-	scsi_scratch_put(t->lun, t->walk.pattern, t->walk.pattern_len);
-	t->scratch = NULL;
-	t->walk.pattern = NULL;
-}
-
-static bool walk_fail(struct scsi_task *t, uint32_t sense)
-{
-	walk_free(t);
-	return scsi_fail(t, sense);
 }
 
 /* Repeats @block over a buffer that serves this extent, and all others, piece by piece. */
@@ -48,15 +36,13 @@ static int make_pattern(struct scsi_task *t, const uint8_t *block)
 	struct scsi_walk *w = &t->walk;
 	uint32_t len = w->count ? PATTERN_MAX : (uint32_t)MIN(w->end - w->pos, PATTERN_MAX);
 	uint32_t done = scsi_block_size(t->lun);
-	uint8_t *p = scsi_scratch_get(t->lun, len);
+	uint8_t *p = scsi_walk_buffer(t, len);
 
 	if (!p)
 		return -ENOMEM;
 	memcpy(p, block, done);
 	for (; done < len; done += MIN(done, len - done))
 		memcpy(p + done, p, MIN(done, len - done));
-	w->pattern = p;
-	w->pattern_len = len;
 	return 0;
 }
 
@@ -104,8 +90,6 @@ static bool next_extent(struct scsi_task *t)
 	return true;
 }
 
-static void walk_done(struct blk_req *r, int res);
-
 /* Fills t->blk for the next piece. */
 static int prepare_piece(struct scsi_task *t)
 {
@@ -114,15 +98,12 @@ static int prepare_piece(struct scsi_task *t)
 	uint64_t len;
 	uint8_t op = next_piece(t, &len);
 
-	t->blk = (struct blk_req){ .op = op, .offset = w->pos, .len = len, .done = walk_done };
+	t->blk = (struct blk_req){ .op = op, .offset = w->pos, .len = len };
 	if (op != BLK_WRITE)
 		return 0;
 	if (!w->pattern && make_pattern(t, zeroes))
 		return -ENOMEM;
-	t->blk.len = MIN(len, w->pattern_len);
-	t->slice_iov[0] = (struct iovec){ .iov_base = w->pattern, .iov_len = t->blk.len };
-	t->blk.iov = t->slice_iov;
-	t->blk.niov = 1;
+	scsi_walk_io(t, BLK_WRITE, w->pattern, MIN(len, w->pattern_len));
 	return 0;
 }
 
@@ -141,40 +122,15 @@ static uint32_t take_result(struct scsi_task *t, int res)
 	return w->aborted && (w->pos < w->end || w->next < w->count) ? SENSE_ABORTED : 0;
 }
 
-/* A loop and not a recursion: engines may finish each piece at once. */
-static bool walk_run(struct scsi_task *t)
+static bool step(struct scsi_task *t, int res)
 {
-	while (next_extent(t)) {
-		uint32_t sense;
-		int res;
-
-		if (prepare_piece(t)) {
-			walk_free(t);
-			return scsi_task_set_full(t);
-		}
-		res = blk_submit(t->queue, &t->blk);
-		if (res == -EINPROGRESS)
-			return false;
-		sense = take_result(t, res);
-		if (sense)
-			return walk_fail(t, sense);
-	}
-	walk_free(t);
-	return scsi_good(t, t->transferred);
-}
-
-static void walk_done(struct blk_req *r, int res)
-{
-	struct scsi_task *t = container_of(r, struct scsi_task, blk);
 	uint32_t sense = take_result(t, res);
 
-	if (sense ? walk_fail(t, sense) : walk_run(t))
-		t->done(t);
-}
-
-void scsi_task_abort(struct scsi_task *t)
-{
-	t->walk.aborted = true;
+	if (sense)
+		return scsi_walk_fail(t, sense);
+	if (!next_extent(t))
+		return scsi_walk_good(t, t->transferred);
+	return prepare_piece(t) ? scsi_walk_full(t) : true;
 }
 
 /* ---- WRITE SAME ------------------------------------------------------------------------ */
@@ -213,7 +169,7 @@ bool scsi_write_same(struct scsi_task *t, struct scsi_cmd c)
 	t->transferred = no_data ? 0 : size;
 	if (!zero && make_pattern(t, block))
 		return scsi_task_set_full(t);
-	return walk_run(t);
+	return scsi_walk_lock(t, t->walk.pos, t->walk.end, false);
 }
 
 /* ---- UNMAP -------------------------------------------------------------------------------- */
@@ -273,7 +229,7 @@ static uint32_t check_descriptors(const struct scsi_lun *l, const struct unmap_d
 
 /* One extent lives in the walk itself, more in private memory. */
 static int take_extents(struct scsi_task *t, const struct unmap_descriptor *d, uint32_t n,
-			uint32_t nonempty)
+			uint32_t nonempty, struct extent *hull)
 {
 	uint8_t shift = t->lun->shift;
 	struct extent one, *e = &one;
@@ -285,12 +241,17 @@ static int take_extents(struct scsi_task *t, const struct unmap_descriptor *d, u
 			return -ENOMEM;
 		t->walk.count = nonempty;
 	}
+	*hull = (struct extent){ UINT64_MAX, 0 };
 	for (uint32_t i = 0, k = 0; i < n && k < nonempty; i++) {
 		uint64_t lba = be64_get(d[i].lba);
 		uint32_t count = be32_get(d[i].count);
 
-		if (count)
-			e[k++] = (struct extent){ lba << shift, (lba + count) << shift };
+		if (!count)
+			continue;
+		e[k] = (struct extent){ lba << shift, (lba + count) << shift };
+		hull->pos = MIN(hull->pos, e[k].pos);
+		hull->end = MAX(hull->end, e[k].end);
+		k++;
 	}
 	if (nonempty == 1) {
 		t->walk.pos = one.pos;
@@ -302,6 +263,7 @@ static int take_extents(struct scsi_task *t, const struct unmap_descriptor *d, u
 bool scsi_unmap(struct scsi_task *t, struct scsi_cmd c)
 {
 	struct unmap_list list;
+	struct extent hull;
 	uint32_t n, nonempty, sense;
 	size_t len = MIN(c.count, sizeof(list));
 
@@ -316,7 +278,10 @@ bool scsi_unmap(struct scsi_task *t, struct scsi_cmd c)
 		return scsi_fail(t, sense);
 	walk_start(t, BLK_DISCARD);
 	t->transferred = c.count;
-	if (take_extents(t, list.d, n, nonempty))
+	if (take_extents(t, list.d, n, nonempty, &hull))
 		return scsi_task_set_full(t);
-	return walk_run(t);
+	if (!nonempty)
+		return scsi_good(t, c.count);
+	/* All between the first and the last: who waits for the rest does not wait long. */
+	return scsi_walk_lock(t, hull.pos, hull.end, false);
 }
