@@ -73,8 +73,10 @@ static void dev_close(void *dev, uint16_t sub)
 {
 	struct storvsp *s = dev;
 
-	if (!sub)
+	if (!sub) {
 		primary_opened(s);
+		scsi_target_lost(s->target);
+	}
 	stor_chan_close(own_chan(s, sub));
 }
 

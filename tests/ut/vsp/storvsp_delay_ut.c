@@ -61,6 +61,17 @@ void scsi_lun_note_latency(struct scsi_lun *l, uint64_t ns)
 	noted += ns > 0;
 }
 
+void scsi_target_lost(struct scsi_target *t)
+{
+	(void)t;
+}
+
+void scsi_target_reset(struct scsi_target *t, uint8_t number)
+{
+	(void)t;
+	(void)number;
+}
+
 int blk_queue_create(struct blk_queue **out, struct blk_dev *d, struct loop *l)
 {
 	(void)d;

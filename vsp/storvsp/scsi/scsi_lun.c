@@ -101,9 +101,14 @@ int scsi_lun_create(struct scsi_lun **out, const struct scsi_lun_config *cfg)
 	err = -pthread_mutex_init(&l->lock, NULL);
 	if (err)
 		goto free_lun;
+	err = scsi_pr_create(l, cfg->keeper);
+	if (err)
+		goto destroy_lock;
 	*out = l;
 	return 0;
 
+destroy_lock:
+	pthread_mutex_destroy(&l->lock);
 free_lun:
 	free(l);
 	return err;
@@ -111,6 +116,7 @@ free_lun:
 
 void scsi_lun_destroy(struct scsi_lun *l)
 {
+	scsi_pr_destroy(l);
 	pthread_mutex_destroy(&l->lock);
 	free(l);
 }
@@ -135,15 +141,20 @@ static const uint32_t attention_sense[] = {
 	[SCSI_UA_LUNS_CHANGED] = SENSE_LUNS_CHANGED,
 };
 
-void scsi_lun_unit_attention(struct scsi_lun *l, enum scsi_ua ua)
+void scsi_nexus_attention(struct scsi_nexus *n, enum scsi_ua ua)
 {
-	pthread_mutex_lock(&l->lock);
 	/*
 	 * Release U1 pairs with U2 in scsi_nexus_take_attention(): who reports the change
 	 * also sees what changed.
 	 */
+	__atomic_fetch_or(&n->attentions, 1u << ua, __ATOMIC_RELEASE);
+}
+
+void scsi_lun_unit_attention(struct scsi_lun *l, enum scsi_ua ua)
+{
+	pthread_mutex_lock(&l->lock);
 	for (struct scsi_nexus *n = l->nexuses; n; n = n->next)
-		__atomic_fetch_or(&n->attentions, 1u << ua, __ATOMIC_RELEASE);
+		scsi_nexus_attention(n, ua);
 	pthread_mutex_unlock(&l->lock);
 }
 
@@ -151,7 +162,7 @@ uint32_t scsi_nexus_take_attention(struct scsi_nexus *n)
 {
 	uint32_t pending, bit;
 
-	while ((pending = load_relaxed(&n->attentions)) != 0) {
+	while ((pending = load_relaxed(&n->attentions) & ~SCSI_NEXUS_RESERVED) != 0) {
 		bit = pending & -pending;
 		/* U2: acquire pairs with U1. Of two loops that saw the bit, one clears it. */
 		if (__atomic_fetch_and(&n->attentions, ~bit, __ATOMIC_ACQUIRE) & bit)

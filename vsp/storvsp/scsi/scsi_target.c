@@ -14,6 +14,20 @@
 
 /* ---- the table -------------------------------------------------------------------- */
 
+/* Until it is named, an initiator is like no other of this process. */
+static void name_initiator(struct scsi_target *t)
+{
+	static uint64_t nameless;
+	uint64_t n = __atomic_add_fetch(&nameless, 1, __ATOMIC_RELAXED); /* just a ticket */
+
+	be64_put(t->initiator + SCSI_INITIATOR_LEN - sizeof(n), n);
+}
+
+void scsi_target_set_initiator(struct scsi_target *t, const uint8_t *id)
+{
+	memcpy(t->initiator, id, sizeof(t->initiator));
+}
+
 int scsi_target_create(struct scsi_target **out)
 {
 	struct scsi_target *t = calloc(1, sizeof(*t));
@@ -22,6 +36,7 @@ int scsi_target_create(struct scsi_target **out)
 		return -ENOMEM;
 	for (int i = 0; i < SCSI_MAX_LUNS; i++)
 		t->nexus[i].target = t;
+	name_initiator(t);
 	*out = t;
 	return 0;
 }
@@ -34,6 +49,7 @@ static void forget_nexus(struct scsi_nexus *n)
 	for (p = &n->lun->nexuses; *p != n; p = &(*p)->next)
 		;
 	*p = n->next;
+	scsi_reserve_forget(n->lun, n->target);
 	pthread_mutex_unlock(&n->lun->lock);
 }
 
@@ -57,6 +73,7 @@ int scsi_target_attach(struct scsi_target *t, uint8_t number, struct scsi_lun *l
 	pthread_mutex_lock(&l->lock);
 	n->next = l->nexuses;
 	l->nexuses = n;
+	scsi_update_situation(l, n);
 	pthread_mutex_unlock(&l->lock);
 	store_release(&n->lun, l); /* N1, pairs with N2 in scsi_target_lun() */
 	return 0;
@@ -111,6 +128,9 @@ ALWAYS_INLINE struct scsi_cmd decode(const uint8_t *cdb, const struct scsi_op *o
 		break;
 	case CDB_LEN32_AT10:
 		c.count = be32_at(cdb + 10);
+		break;
+	case CDB_LEN32_AT5:
+		c.count = be32_at(cdb + 5);
 		break;
 	case CDB_RW10:
 	case CDB_NONE:
@@ -236,6 +256,9 @@ static NOINLINE bool execute_any(struct scsi_task *t)
 	if (load_relaxed(&t->nexus->attentions) && !(op->flags & OP_QUIET) &&
 	    (sense = scsi_nexus_take_attention(t->nexus)) != 0)
 		return scsi_fail(t, sense);
+	/* S2, pairs with S1: whoever learned of a reservation from its maker is bound by it. */
+	if (load_relaxed(&t->nexus->situation) && scsi_conflicts(t->nexus, op, t))
+		return scsi_conflict(t);
 	return execute(t, t->lun, op, rules);
 }
 
