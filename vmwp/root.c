@@ -59,7 +59,7 @@ static void find_kept(struct root *r, const struct root_disk *d, struct kept *ou
 
 	out->keeper = NULL;
 	out->len = 0;
-	if (!r->keeper || !d->blk.path)
+	if (!r->keeper || !d->blk.path || d->type == SCSI_DVD)
 		return;
 	err = keeper_add(r->keeper, d->blk.path, &out->keeper, out->state, &out->len);
 	if (err && err != -ENOTSUP)
@@ -70,9 +70,9 @@ static void find_kept(struct root *r, const struct root_disk *d, struct kept *ou
 static int create_lun(struct root *r, const struct root_disk *d, struct disk *k, char *why,
 		      size_t n)
 {
-	struct scsi_lun_config lc = { .dev = k->dev,
-				      .serial = d->serial,
-				      .max_transfer = 256 * 1024 };
+	struct scsi_lun_config lc = {
+		.type = d->type, .dev = k->dev, .serial = d->serial, .max_transfer = 256 * 1024
+	};
 	struct kept kept;
 	char reason[64];
 	int err;

@@ -180,6 +180,15 @@ void storvsp_bus_changed(struct storvsp *s)
 	pthread_mutex_unlock(&s->lock);
 }
 
+void storvsp_medium_changed(struct storvsp *s)
+{
+	pthread_mutex_lock(&s->lock);
+	for (uint32_t i = 0; i < ARRAY_SIZE(s->chan); i++)
+		if (s->chan[i])
+			stor_chan_post(s->chan[i]);
+	pthread_mutex_unlock(&s->lock);
+}
+
 /* ---- statistics -------------------------------------------------------------------------- */
 
 #define ANY_LUN (-1)

@@ -50,7 +50,9 @@ ALWAYS_INLINE void scsi_count(uint64_t *counter, uint64_t n, uint32_t shard)
 
 /* ---- the logical unit --------------------------------------------------------- */
 
-struct scsi_pr; /* scsi_pr.h */
+struct scsi_pr;	   /* scsi_pr.h */
+struct scsi_drive; /* scsi_dvd.c */
+struct scsi_op;
 
 #define SCSI_SCRATCH_MAX (32u << 20) /* private memory that the tasks of one LUN may hold */
 
@@ -78,7 +80,9 @@ struct scsi_lun {
 	uint32_t scratch;     /* bytes in use, at most SCSI_SCRATCH_MAX */
 	pthread_mutex_t lock; /* the list; taken by attach, destroy and unit attentions */
 	struct scsi_nexus *nexuses;
-	struct scsi_pr *pr; /* reservations */
+	struct scsi_pr *pr;	   /* reservations */
+	struct scsi_drive *drive;  /* NULL: the medium stays */
+	const struct scsi_op *ops; /* by opcode */
 	struct scsi_counts counts[SCSI_SHARDS];
 };
 
@@ -90,6 +94,8 @@ struct scsi_nexus {
 	uint32_t attentions;	    /* bit per enum scsi_ua; any thread sets, any loop takes */
 	uint32_t situation;	    /* enum scsi_situation; written under the LUN's lock */
 	struct scsi_target *target; /* whose entry this is */
+	bool prevents;		    /* medium removal; this and the next under the LUN's lock */
+	uint8_t event;		    /* of the medium, not yet reported */
 	struct scsi_nexus *next;    /* of the same LUN; under the LUN's lock */
 };
 
@@ -188,7 +194,8 @@ struct scsi_op {
 	uint8_t usage[SCSI_CDB_LEN]; /* bits that are looked at; byte 0 is the opcode */
 } __attribute__((aligned(CACHE_LINE)));
 
-extern const struct scsi_op scsi_ops[256];
+extern const struct scsi_op scsi_ops[256]; /* a disk's */
+extern const struct scsi_op scsi_dvd_ops[256];
 
 /* ---- how a task ends: each returns true, "finished" ------------------------------- */
 
@@ -242,7 +249,37 @@ bool scsi_pr_in_capabilities(struct scsi_task *t, struct scsi_cmd c);
 bool scsi_pr_in_full_status(struct scsi_task *t, struct scsi_cmd c);
 bool scsi_pr_out(struct scsi_task *t, struct scsi_cmd c);
 
+/* scsi_dvd.c */
+int scsi_drive_create(struct scsi_lun *l, struct blk_dev *dev);
+void scsi_drive_destroy(struct scsi_lun *l);
+/* Under the LUN's lock. */
+bool scsi_drive_locked(const struct scsi_lun *l);
+/* Sense when the medium of @t is not in the drive; else 0 and its blocks. */
+uint32_t scsi_drive_medium(const struct scsi_task *t, uint32_t *blocks);
+/* Event of the media class for @n, which is then no longer pending when @take, and status bits. */
+uint8_t scsi_drive_event(struct scsi_nexus *n, bool take, uint8_t *status);
+bool scsi_dvd_ready(struct scsi_task *t, struct scsi_cmd c);
+bool scsi_dvd_read(struct scsi_task *t, struct scsi_cmd c);
+bool scsi_dvd_capacity(struct scsi_task *t, struct scsi_cmd c);
+bool scsi_dvd_start_stop(struct scsi_task *t, struct scsi_cmd c);
+bool scsi_dvd_prevent(struct scsi_task *t, struct scsi_cmd c);
+
+/* scsi_mmc.c */
+bool scsi_mmc_inquiry(struct scsi_task *t, struct scsi_cmd c);
+bool scsi_mmc_toc(struct scsi_task *t, struct scsi_cmd c);
+bool scsi_mmc_configuration(struct scsi_task *t, struct scsi_cmd c);
+bool scsi_mmc_event(struct scsi_task *t, struct scsi_cmd c);
+bool scsi_mmc_disc(struct scsi_task *t, struct scsi_cmd c);
+bool scsi_mmc_track(struct scsi_task *t, struct scsi_cmd c);
+bool scsi_mmc_structure(struct scsi_task *t, struct scsi_cmd c);
+bool scsi_mmc_buffer(struct scsi_task *t, struct scsi_cmd c);
+bool scsi_mmc_performance(struct scsi_task *t, struct scsi_cmd c);
+bool scsi_mmc_mechanism(struct scsi_task *t, struct scsi_cmd c);
+bool scsi_mmc_mode_sense(struct scsi_task *t, struct scsi_cmd c);
+bool scsi_mmc_mode_select(struct scsi_task *t, struct scsi_cmd c);
+
 /* scsi_pages.c */
+uint32_t scsi_vpd_identification(const struct scsi_lun *l, uint8_t *p);
 bool scsi_inquiry(struct scsi_task *t, struct scsi_cmd c);
 bool scsi_inquiry_absent(struct scsi_task *t, struct scsi_cmd c, bool lun0);
 bool scsi_mode_sense6(struct scsi_task *t, struct scsi_cmd c);

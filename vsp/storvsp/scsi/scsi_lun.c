@@ -74,6 +74,23 @@ static uint16_t rules_of(const struct scsi_lun *l)
 	return rules;
 }
 
+#define DVD_BLOCK 2048u
+
+/* A drive is the same whatever is in it: its size is the medium's, looked up by each command. */
+static void take_info(const struct scsi_lun_config *cfg, struct blk_info *out)
+{
+	memset(out, 0, sizeof(*out));
+	if (cfg->dev)
+		blk_dev_info(cfg->dev, out);
+	if (cfg->type != SCSI_DVD)
+		return;
+	out->size = 0;
+	out->block_size = out->physical_block = DVD_BLOCK;
+	out->discard_granularity = 0;
+	out->readonly = out->fua = true;
+	out->volatile_cache = false;
+}
+
 int scsi_lun_create(struct scsi_lun **out, const struct scsi_lun_config *cfg)
 {
 	static const uint8_t no_id[16];
@@ -81,7 +98,7 @@ int scsi_lun_create(struct scsi_lun **out, const struct scsi_lun_config *cfg)
 	struct scsi_lun *l;
 	int err;
 
-	blk_dev_info(cfg->dev, &info);
+	take_info(cfg, &info);
 	if (!is_power_of_two(info.block_size) || info.block_size < BLOCK_MIN ||
 	    info.block_size > BLOCK_MAX)
 		return -EINVAL;
@@ -104,9 +121,15 @@ int scsi_lun_create(struct scsi_lun **out, const struct scsi_lun_config *cfg)
 	err = scsi_pr_create(l, cfg->keeper);
 	if (err)
 		goto destroy_lock;
+	l->ops = cfg->type == SCSI_DVD ? scsi_dvd_ops : scsi_ops;
+	err = cfg->type == SCSI_DVD ? scsi_drive_create(l, cfg->dev) : 0;
+	if (err)
+		goto destroy_pr;
 	*out = l;
 	return 0;
 
+destroy_pr:
+	scsi_pr_destroy(l);
 destroy_lock:
 	pthread_mutex_destroy(&l->lock);
 free_lun:
@@ -116,6 +139,7 @@ free_lun:
 
 void scsi_lun_destroy(struct scsi_lun *l)
 {
+	scsi_drive_destroy(l);
 	scsi_pr_destroy(l);
 	pthread_mutex_destroy(&l->lock);
 	free(l);

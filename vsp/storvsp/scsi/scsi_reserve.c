@@ -144,6 +144,7 @@ void scsi_target_lost(struct scsi_target *t)
 			continue;
 		pthread_mutex_lock(&l->lock);
 		scsi_reserve_forget(l, t);
+		t->nexus[i].prevents = false;
 		pthread_mutex_unlock(&l->lock);
 	}
 }
@@ -154,9 +155,11 @@ static void reset_lun(struct scsi_lun *l, const struct scsi_target *by)
 	pthread_mutex_lock(&l->lock);
 	if (l->pr->reserved_by)
 		scsi_reserve_forget(l, l->pr->reserved_by);
-	for (struct scsi_nexus *n = l->nexuses; n; n = n->next)
+	for (struct scsi_nexus *n = l->nexuses; n; n = n->next) {
+		n->prevents = false;
 		if (n->target != by)
 			scsi_nexus_attention(n, SCSI_UA_BUS_DEVICE_RESET);
+	}
 	pthread_mutex_unlock(&l->lock);
 }
 

@@ -140,9 +140,10 @@ ALWAYS_INLINE struct scsi_cmd decode(const uint8_t *cdb, const struct scsi_op *o
 }
 
 /* The row for a CDB, or NULL and a sense code. */
-ALWAYS_INLINE const struct scsi_op *find_op(const struct scsi_task *t, uint32_t *sense)
+ALWAYS_INLINE const struct scsi_op *find_op(const struct scsi_op *ops, const struct scsi_task *t,
+					    uint32_t *sense)
 {
-	const struct scsi_op *op = &scsi_ops[t->cdb[0]];
+	const struct scsi_op *op = &ops[t->cdb[0]];
 
 	*sense = SENSE_OPCODE;
 	if (unlikely(!op->name))
@@ -218,7 +219,7 @@ static bool execute_absent(struct scsi_task *t, bool lun0)
 	uint32_t sense;
 
 	t->lun = NULL;
-	op = find_op(t, &sense);
+	op = find_op(scsi_ops, t, &sense);
 	if (!op || !(op->flags & OP_ANY_LUN)) {
 		t->absent = true;
 		t->status = SCSI_CHECK_CONDITION;
@@ -247,7 +248,7 @@ static NOINLINE bool execute_any(struct scsi_task *t)
 	uint32_t sense;
 	uint16_t rules;
 
-	op = find_op(t, &sense);
+	op = find_op(t->lun->ops, t, &sense);
 	if (!op)
 		return scsi_fail(t, sense);
 	rules = op->flags & t->lun->rules;
@@ -270,7 +271,10 @@ bool scsi_task_execute(struct scsi_task *t, struct scsi_nexus *n)
 	__asm__("" : "+r"(op)); /* a pointer, not an index that is scaled again at each use */
 	t->nexus = n;
 	t->lun = l;
-	/* With its rules known at compile time, most of the checks are not even there. */
+	/*
+	 * With its rules known at compile time, most of the checks are not even there. A drive
+	 * has rules against OP_MEDIUM and never comes this way: its table is another.
+	 */
 	if (likely((op->flags & l->rules) == MOVES_BLOCKS && !load_relaxed(&n->attentions)))
 		return execute(t, l, op, MOVES_BLOCKS);
 	return execute_any(t);
