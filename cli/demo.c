@@ -165,10 +165,13 @@ static void start(struct demo *d)
 
 	cfg = (struct root_config){ .socket = d->socket, .nr_disks = 3, .spin_us = 50, .cpu = -1 };
 	cfg.disk[0] = (struct root_disk){
-		{ .path = d->source, .readonly = true, .direct = -1 }, 0, 0, "SOURCE"
+		{ .path = d->source, .readonly = true, .direct = -1 }, 0, 0, "SOURCE", SCSI_DISK
 	};
-	cfg.disk[1] = (struct root_disk){ { .path = d->clone, .direct = -1 }, 0, 1, "CLONE" };
-	cfg.disk[2] = (struct root_disk){ { .path = d->scratch, .direct = 1 }, 1, 0, "SCRATCH" };
+	cfg.disk[1] =
+		(struct root_disk){ { .path = d->clone, .direct = -1 }, 0, 1, "CLONE", SCSI_DISK };
+	cfg.disk[2] = (struct root_disk){
+		{ .path = d->scratch, .direct = 1 }, 1, 0, "SCRATCH", SCSI_DISK
+	};
 	d->root = spawn_root(&cfg, why, sizeof(why));
 	if (d->root < 0)
 		fail(d, why);

@@ -19,6 +19,7 @@ static const char usage[] =
 	"Keys of --disk:\n"
 	"  path=FILE                  raw image or block device\n"
 	"  lun=N, controller=N        where the guest sees it (default: next LUN of controller 0)\n"
+	"  type=disk|dvd              a drive shows an ISO image as a DVD, read-only\n"
 	"  readonly                   guests cannot write\n"
 	"  engine=NAME                io_uring, libaio, threads, memory or null (default: "
 	"io_uring,\n"

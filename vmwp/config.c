@@ -29,6 +29,7 @@ static const struct word caches[] = {
 	{ "writethrough", BLK_CACHE_WRITETHROUGH },
 	{ NULL, 0 },
 };
+static const struct word types[] = { { "disk", SCSI_DISK }, { "dvd", SCSI_DVD }, { NULL, 0 } };
 static const struct word switches[] = { { "on", 1 }, { "off", 0 }, { NULL, 0 } };
 static const struct word block_sizes[] = { { "512", 512 }, { "4096", 4096 }, { NULL, 0 } };
 
@@ -141,7 +142,7 @@ static int set_key(struct root_disk *d, const char *key, const char *value, char
 	if (!value) {
 		snprintf(why, n,
 			 "'%s' has no value (keys: path lun controller readonly engine cache "
-			 "direct serial size block)",
+			 "direct serial size block type)",
 			 key);
 		return -EINVAL;
 	}
@@ -167,6 +168,12 @@ static int set_key(struct root_disk *d, const char *key, const char *value, char
 		d->blk.cache = (enum blk_cache)v;
 		return err;
 	}
+	if (!strcmp(key, "type")) {
+		err = parse_word(key, value, types, &v, why, n);
+		d->type = (enum scsi_type)v;
+		d->blk.readonly |= d->type == SCSI_DVD;
+		return err;
+	}
 	if (!strcmp(key, "direct"))
 		return parse_word(key, value, switches, &d->blk.direct, why, n);
 	if (!strcmp(key, "block")) {
@@ -181,7 +188,7 @@ static int set_key(struct root_disk *d, const char *key, const char *value, char
 	}
 	snprintf(why, n,
 		 "unknown key '%s' (keys: path lun controller readonly engine cache direct "
-		 "serial size block)",
+		 "serial size block type)",
 		 key);
 	return -EINVAL;
 }

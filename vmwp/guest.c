@@ -115,6 +115,26 @@ static void guest_down(void *ctx, struct hv_proc *proc, const char *why)
 	end(g);
 }
 
+/*
+ * Who a partition is to shared disks: its name and the controller. A second one of the same
+ * name at the same time is somebody else, for as long as it is here only.
+ */
+static void name_initiator(struct guest *g, uint32_t index)
+{
+	const char *name = hv_partition_name(g->partition);
+	struct guid id;
+	char key[80];
+	uint32_t twin = 0;
+
+	for (const struct guest *o = g->root->guests; o; o = o->next)
+		if (o != g && !o->ending && o->partition &&
+		    !strcmp(hv_partition_name(o->partition), name))
+			twin = hv_partition_id(g->partition);
+	snprintf(key, sizeof(key), "hvbus-initiator %u %u %s", index, twin, name);
+	guid_from_name(&id, key, (uint32_t)strlen(key));
+	scsi_target_set_initiator(g->target[index], id.b);
+}
+
 static int add_controller(struct guest *g, uint32_t index)
 {
 	struct root *r = g->root;
@@ -131,6 +151,7 @@ static int add_controller(struct guest *g, uint32_t index)
 	err = scsi_target_create(&g->target[index]);
 	if (err)
 		return err;
+	name_initiator(g, index);
 	for (i = 0; i < r->nr_disks; i++) {
 		if (r->disk[i].controller != index)
 			continue;

@@ -46,10 +46,56 @@ static int choose_lun(struct root *r, const struct root_disk *d, uint8_t *out, c
 	return 0;
 }
 
+/* What outlives us of a disk's reservations: a file beside an image; other disks do without. */
+struct kept {
+	const struct scsi_pr_keeper *keeper;
+	uint32_t len;
+	uint8_t state[SCSI_PR_STATE_MAX + 1];
+};
+
+static void find_kept(struct root *r, const struct root_disk *d, struct kept *out)
+{
+	int err;
+
+	out->keeper = NULL;
+	out->len = 0;
+	if (!r->keeper || !d->blk.path || d->type == SCSI_DVD)
+		return;
+	err = keeper_add(r->keeper, d->blk.path, &out->keeper, out->state, &out->len);
+	if (err && err != -ENOTSUP)
+		log_warn("%s: its reservations will not outlive this root: %s", d->blk.path,
+			 strerror(-err));
+}
+
+static int create_lun(struct root *r, const struct root_disk *d, struct disk *k, char *why,
+		      size_t n)
+{
+	struct scsi_lun_config lc = {
+		.type = d->type, .dev = k->dev, .serial = d->serial, .max_transfer = 256 * 1024
+	};
+	struct kept kept;
+	char reason[64];
+	int err;
+
+	find_kept(r, d, &kept);
+	lc.keeper = kept.keeper;
+	err = scsi_lun_create(&k->lun, &lc);
+	if (err) {
+		snprintf(why, n, "%s: %s", disk_label(d), strerror(-err));
+		return err;
+	}
+	err = kept.len ? scsi_lun_restore(k->lun, kept.state, kept.len, reason, sizeof(reason)) : 0;
+	if (err) {
+		snprintf(why, n, "%s.pr holds no reservations: %s; remove it to go on without",
+			 disk_label(d), reason);
+		scsi_lun_destroy(k->lun);
+	}
+	return err;
+}
+
 static int open_disk(struct root *r, const struct root_disk *d, char *why, size_t n)
 {
 	struct disk *k = &r->disk[r->nr_disks];
-	struct scsi_lun_config lc = { .serial = d->serial, .max_transfer = 256 * 1024 };
 	int err = choose_lun(r, d, &k->number, why, n);
 
 	if (err)
@@ -58,10 +104,8 @@ static int open_disk(struct root *r, const struct root_disk *d, char *why, size_
 	err = blk_dev_open(&k->dev, &d->blk, why, n);
 	if (err)
 		return err;
-	lc.dev = k->dev;
-	err = scsi_lun_create(&k->lun, &lc);
+	err = create_lun(r, d, k, why, n);
 	if (err) {
-		snprintf(why, n, "%s: %s", disk_label(d), strerror(-err));
 		blk_dev_close(k->dev);
 		return err;
 	}
@@ -149,6 +193,21 @@ static int start_confined(struct root *r, char *why, size_t n)
 	return err;
 }
 
+/* Before anything is open that the new process would have to close. */
+static void start_keeper(struct root *r)
+{
+	bool files = false;
+	int err;
+
+	for (uint32_t i = 0; i < r->cfg.nr_disks; i++)
+		files |= r->cfg.disk[i].blk.path != NULL;
+	if (!files)
+		return;
+	err = keeper_create(&r->keeper, r->loop);
+	if (err)
+		log_warn("no reservation will outlive this root: %s", strerror(-err));
+}
+
 static int start(struct root *r, char *why, size_t n)
 {
 	struct loop_config lc = {
@@ -170,6 +229,7 @@ static int start(struct root *r, char *why, size_t n)
 		snprintf(why, n, "event loop: %s", strerror(-err));
 		return err;
 	}
+	start_keeper(r);
 	err = add_stop_bell(r);
 	for (uint32_t i = 0; !err && i < r->cfg.nr_disks; i++) {
 		err = open_disk(r, &r->cfg.disk[i], why, n);
@@ -182,7 +242,11 @@ static int start(struct root *r, char *why, size_t n)
 	}
 	inspect_prepare();
 	err = listen_start(r, why, n);
-	return err ? err : start_confined(r, why, n);
+	if (!err)
+		err = start_confined(r, why, n);
+	if (r->keeper)
+		keeper_loops(r->keeper, r->io_loop, r->nr_io);
+	return err;
 }
 
 int root_create(struct root **out, const struct root_config *cfg, char *why, size_t n)
@@ -231,6 +295,7 @@ void root_destroy(struct root *r)
 		guest_end_all(r, END_LIMIT_NS);
 		io_threads_stop(r);
 		close_disks(r);
+		keeper_destroy(r->keeper);
 		if (r->bell_added)
 			loop_bell_del(r->loop, &r->stop_bell);
 		loop_destroy(r->loop);

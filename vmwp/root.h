@@ -23,6 +23,7 @@ struct root_disk {
 	struct blk_config blk;
 	uint8_t controller, lun;
 	const char *serial;
+	enum scsi_type type; /* SCSI_DVD: a drive with the image in it, read-only */
 };
 
 struct root_config {

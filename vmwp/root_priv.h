@@ -11,6 +11,7 @@
 #include "hv-core/proc/proc_root.h"
 #include "hv-core/proc/proc_wire.h"
 #include "vmbus/server.h"
+#include "vmwp/keeper.h"
 #include "vmwp/root.h"
 #include "vmwp/sweeper.h"
 
@@ -72,7 +73,8 @@ struct root {
 	struct loop *loop;
 	struct disk disk[ROOT_MAX_DISKS];
 	uint32_t nr_disks;
-	uint32_t controllers; /* bit mask of those in use */
+	struct keeper *keeper; /* NULL: no disk needs it */
+	uint32_t controllers;  /* bit mask of those in use */
 	struct io_thread io[ROOT_MAX_IO_THREADS];
 	struct loop *io_loop[ROOT_MAX_IO_THREADS];
 	uint32_t nr_io;

@@ -86,6 +86,58 @@ void stor_chan_free(struct stor_chan *c)
 	free(c);
 }
 
+/* Nothing is in flight there. */
+static void drop_medium(struct stor_lun *l)
+{
+	if (l->medium_queue)
+		blk_queue_destroy(l->medium_queue);
+	scsi_medium_put(l->medium);
+	l->medium_queue = NULL;
+	l->medium = NULL;
+}
+
+int stor_chan_medium(struct stor_chan *c, uint8_t number, struct scsi_task *t)
+{
+	struct stor_lun *l = &c->lun[number];
+	struct scsi_medium *m = scsi_lun_medium_get(scsi_target_lun(c->target, number));
+	int err = 0;
+
+	if (m == l->medium) {
+		scsi_medium_put(m); /* ours is another reference */
+	} else if (l->in_flight) {
+		scsi_medium_put(m);
+		return -EBUSY;
+	} else {
+		drop_medium(l);
+		if (m)
+			err = blk_queue_create(&l->medium_queue, scsi_medium_dev(m), c->loop);
+		if (err) {
+			scsi_medium_put(m);
+			return err;
+		}
+		l->medium = m;
+	}
+	t->queue = l->medium_queue;
+	t->medium = l->medium;
+	return 0;
+}
+
+/* The owner changed media: none is held on to because the guest has nothing to say. */
+static void drop_old_media(struct stor_chan *c)
+{
+	for (uint8_t i = 0; i < SCSI_MAX_LUNS; i++) {
+		struct stor_lun *l = &c->lun[i];
+		struct scsi_medium *now;
+
+		if (!l->medium || l->in_flight)
+			continue;
+		now = scsi_lun_medium_get(scsi_target_lun(c->target, i));
+		if (now != l->medium)
+			drop_medium(l);
+		scsi_medium_put(now);
+	}
+}
+
 /* First use of a LUN on this channel. */
 struct stor_lun *stor_chan_lun_slow(struct stor_chan *c, uint8_t number, int *err)
 {
@@ -94,6 +146,10 @@ struct stor_lun *stor_chan_lun_slow(struct stor_chan *c, uint8_t number, int *er
 	*err = 0;
 	if (number >= SCSI_MAX_LUNS || !lun)
 		return NULL;
+	if (scsi_lun_is_drive(lun)) {
+		c->lun[number].nexus = scsi_target_nexus(c->target, number);
+		return &c->lun[number];
+	}
 	*err = blk_queue_create(&c->lun[number].queue, scsi_lun_dev(lun), c->loop);
 	if (*err) {
 		c->lun[number].queue = NULL;
@@ -126,9 +182,11 @@ static void chan_end(struct stor_chan *c)
 	uint16_t sub = c->sub;
 	uint32_t i;
 
-	for (i = 0; i < SCSI_MAX_LUNS; i++)
+	for (i = 0; i < SCSI_MAX_LUNS; i++) {
 		if (c->lun[i].queue)
 			blk_queue_destroy(c->lun[i].queue);
+		drop_medium(&c->lun[i]);
+	}
 	memset(c->lun, 0, sizeof(c->lun));
 	pthread_mutex_lock(&s->lock);
 	if (s->chan[sub] == c) {
@@ -163,6 +221,7 @@ static void chan_called(struct loop_call *call)
 	}
 	if (!c->sub)
 		stor_notify(c);
+	drop_old_media(c);
 	vmbus_device_kick(c->ctl->dev, c->sub);
 }
 

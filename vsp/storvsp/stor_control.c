@@ -185,8 +185,11 @@ void stor_reset_timeout(struct loop_timer *t)
  * reset comes behind the last of it, so that no host write can follow the answer.
  * Meanwhile nothing new is read from the ring.
  */
-static void reset(struct stor_chan *c, const struct vmpkt *pkt)
+static void reset(struct stor_chan *c, const struct vmpkt *pkt, const struct vstor_packet *in)
 {
+	bool one = in->operation == VSTOR_OP_RESET_LUN;
+
+	scsi_target_reset(c->target, one ? in->srb.lun : SCSI_ALL_LUNS);
 	c->reset_id = pkt->trans_id;
 	c->reset_reply_len = stor_reply_len(pkt);
 	c->resetting = true;
@@ -249,7 +252,7 @@ static void dispatch(struct stor_chan *c, const struct vmpkt *pkt, const struct 
 			fill_refused_srb(c, in, &out);
 		refuse(c, pkt, &out);
 	} else if (!d->handle) {
-		reset(c, pkt);
+		reset(c, pkt, in);
 	} else {
 		out.status = d->handle(c, in, &out);
 		if (out.status)

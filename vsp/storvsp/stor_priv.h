@@ -52,8 +52,10 @@ struct stor_req {
 };
 
 struct stor_lun {		 /* a LUN as this channel uses it */
-	struct blk_queue *queue; /* NULL: not used yet */
+	struct blk_queue *queue; /* NULL: not used yet, or a drive */
 	struct scsi_nexus *nexus;
+	struct blk_queue *medium_queue; /* of a drive: to @medium, which it holds; NULL: empty */
+	struct scsi_medium *medium;
 	uint32_t in_flight;
 };
 
@@ -136,6 +138,11 @@ void stor_chan_close(struct stor_chan *c);
 void stor_chan_abort_tasks(struct stor_chan *c);
 /* Any thread that found @c in the table under the lock: look at the channel on its loop. */
 void stor_chan_post(struct stor_chan *c);
+/*
+ * A drive's medium may be another one at any time: makes @t->queue lead to the present one.
+ * -EBUSY: requests for the one before are still in flight.
+ */
+int stor_chan_medium(struct stor_chan *c, uint8_t number, struct scsi_task *t);
 /* The LUN's entry, with a queue; NULL when there is no such LUN or no queue (*@err then). */
 struct stor_lun *stor_chan_lun_slow(struct stor_chan *c, uint8_t number, int *err);
 

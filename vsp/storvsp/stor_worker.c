@@ -274,6 +274,21 @@ ALWAYS_INLINE void finish(struct stor_chan *c, struct stor_req *r, uint16_t repl
 	stor_req_put(c, r);
 }
 
+/* A command to a drive. */
+static void execute_drive(struct stor_chan *c, struct stor_req *r, struct stor_lun *l)
+{
+	int err = stor_chan_medium(c, stor_lun_of(r->address), &r->task);
+
+	if (err == -EBUSY)
+		reject_full(c, r);
+	else if (err)
+		reject(c, r, VSTOR_SRB_ERROR, 4, 0x44); /* INTERNAL TARGET FAILURE */
+	else if (scsi_task_execute(&r->task, l->nexus))
+		finish(c, r, r->reply_len);
+	else
+		request_started(c, r);
+}
+
 /*
  * The LUN that the channel has not used yet. Without one the request ends here: there is a
  * disk but no way to it, or nothing, and the target answers as section 11 says.
@@ -288,8 +303,12 @@ static NOINLINE struct stor_lun *first_use(struct stor_chan *c, struct stor_req 
 		scsi_execute_nowhere(&r->task);
 	} else {
 		l = stor_chan_lun_slow(c, stor_lun_of(r->address), &err);
-		if (l)
+		if (l && l->queue)
 			return l;
+		if (l) {
+			execute_drive(c, r, l);
+			return NULL;
+		}
 		if (err) {
 			reject(c, r, VSTOR_SRB_ERROR, 4, 0x44); /* INTERNAL TARGET FAILURE */
 			return NULL;

@@ -73,8 +73,10 @@ static void dev_close(void *dev, uint16_t sub)
 {
 	struct storvsp *s = dev;
 
-	if (!sub)
+	if (!sub) {
 		primary_opened(s);
+		scsi_target_lost(s->target);
+	}
 	stor_chan_close(own_chan(s, sub));
 }
 
@@ -175,6 +177,15 @@ void storvsp_bus_changed(struct storvsp *s)
 	pthread_mutex_lock(&s->lock);
 	if (s->chan[0])
 		stor_chan_post(s->chan[0]);
+	pthread_mutex_unlock(&s->lock);
+}
+
+void storvsp_medium_changed(struct storvsp *s)
+{
+	pthread_mutex_lock(&s->lock);
+	for (uint32_t i = 0; i < ARRAY_SIZE(s->chan); i++)
+		if (s->chan[i])
+			stor_chan_post(s->chan[i]);
 	pthread_mutex_unlock(&s->lock);
 }
 

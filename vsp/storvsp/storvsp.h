@@ -43,6 +43,9 @@ void storvsp_destroy(struct storvsp *s, void (*gone)(void *ctx), void *ctx);
  */
 void storvsp_bus_changed(struct storvsp *s);
 
+/* A drive's medium was changed: queues to the one before are given up soon. */
+void storvsp_medium_changed(struct storvsp *s);
+
 struct storvsp_stats {
 	const char *state; /* "begin", "version", "properties", "end", "ready" */
 	uint16_t version;  /* 0 or e.g. 0x0602 */

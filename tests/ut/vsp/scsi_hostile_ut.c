@@ -20,9 +20,10 @@ static void teardown(void)
 /* ---- the table ----------------------------------------------------------------------------- */
 
 static const uint8_t implemented[] = {
-	0x00, 0x03, 0x04, 0x08, 0x0a, 0x12, 0x15, 0x1a, 0x1b, 0x1d, 0x1e, 0x25, 0x28, 0x2a,
-	0x2e, 0x2f, 0x34, 0x35, 0x37, 0x41, 0x42, 0x4d, 0x55, 0x5a, 0x88, 0x89, 0x8a, 0x8b,
-	0x8e, 0x8f, 0x90, 0x91, 0x93, 0x9e, 0xa0, 0xa3, 0xa8, 0xaa, 0xae, 0xaf, 0xb7,
+	0x00, 0x03, 0x04, 0x08, 0x0a, 0x12, 0x15, 0x16, 0x17, 0x1a, 0x1b, 0x1d,
+	0x1e, 0x25, 0x28, 0x2a, 0x2e, 0x2f, 0x34, 0x35, 0x37, 0x41, 0x42, 0x4d,
+	0x55, 0x56, 0x57, 0x5a, 0x5e, 0x5f, 0x88, 0x89, 0x8a, 0x8b, 0x8e, 0x8f,
+	0x90, 0x91, 0x93, 0x9e, 0xa0, 0xa3, 0xa8, 0xaa, 0xae, 0xaf, 0xb7,
 };
 
 static bool is_implemented(uint32_t opcode)
@@ -87,6 +88,8 @@ static const uint8_t usages[][16] = {
 	{ 0x89, 0xf8, F8, 0, 0, 0, 0xff, 0x1f, 0x04 },
 	{ 0x9e, 0x12, F8, F4, 0, 0x04 },
 	{ 0xa3, 0x0c, 0x87, 0xff, 0xff, 0xff, F4, 0, 0x04 },
+	{ 0x5e, 0x00, 0, 0, 0, 0, 0, 0xff, 0xff, 0x04 },
+	{ 0x5f, 0x00, 0xff, 0, 0, F4, 0x04 },
 };
 
 static void check_row(const struct scsi_op *op, uint8_t opcode)
@@ -290,7 +293,7 @@ END_TEST
 /* ---- commands that do not exist yet must leave everything as it is
  * ------------------------------------- */
 
-START_TEST(S20_S22_refused_commands_change_nothing)
+START_TEST(S20_refused_commands_change_nothing)
 {
 	uint8_t mode[64], len;
 
@@ -301,10 +304,6 @@ START_TEST(S20_S22_refused_commands_change_nothing)
 	ck_assert_uint_eq(OUT(r, 24, 0x15, 0x11, 0, 0, 24, 0), SENSE_CDB_FIELD);
 	ck_assert_uint_eq(OUT(r, 28, 0x55, 0x11, Z4, 0, 0, 28, 0), SENSE_CDB_FIELD);
 	ck_assert_uint_eq(OUT(r, 24, 0x15, 0x10, 0, 0, 24, 0), SENSE_LIST_LENGTH);
-	ck_assert_uint_eq(OUT(r, 24, 0x5f, 0, 0, 0, 0, 0, 0, 0, 24, 0), SENSE_OPCODE);
-	ck_assert_uint_eq(OUT(r, 3, 0x5f, 1, 5, 0, 0, 0, 0, 0, 3, 0), SENSE_OPCODE);
-	ck_assert_uint_eq(IN(r, 8, 0x5e, 0, Z4, 0, 0, 8, 0), SENSE_OPCODE);
-	ck_assert_uint_eq(NODATA(r, 0x16, 0, 0, 0, 0, 0), SENSE_OPCODE);
 	IN(r, 255, 0x1a, 0, 0x3f, 0, 255, 0);
 	rig_expect_data(r, mode, len);
 	ck_assert_uint_eq(r->dev->n_log, 0);
@@ -392,7 +391,7 @@ int main(void)
 	tcase_add_loop_test(t, S21_allocation_lengths, 0, ARRAY_SIZE(sweeps));
 	tcase_add_test(t, S21_read_capacity10);
 	tcase_add_test(t, X01_sense_padding);
-	tcase_add_test(t, S20_S22_refused_commands_change_nothing);
+	tcase_add_test(t, S20_refused_commands_change_nothing);
 	tcase_add_test(t, S24_flood_of_64_luns);
 	tcase_add_loop_test(t, random_commands, 0, 2);
 	suite_add_tcase(s, t);

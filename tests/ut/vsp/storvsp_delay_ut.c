@@ -61,6 +61,40 @@ void scsi_lun_note_latency(struct scsi_lun *l, uint64_t ns)
 	noted += ns > 0;
 }
 
+bool scsi_lun_is_drive(const struct scsi_lun *l)
+{
+	(void)l;
+	return false;
+}
+
+struct scsi_medium *scsi_lun_medium_get(struct scsi_lun *l)
+{
+	(void)l;
+	return NULL;
+}
+
+void scsi_medium_put(struct scsi_medium *m)
+{
+	(void)m;
+}
+
+struct blk_dev *scsi_medium_dev(const struct scsi_medium *m)
+{
+	(void)m;
+	return NULL;
+}
+
+void scsi_target_lost(struct scsi_target *t)
+{
+	(void)t;
+}
+
+void scsi_target_reset(struct scsi_target *t, uint8_t number)
+{
+	(void)t;
+	(void)number;
+}
+
 int blk_queue_create(struct blk_queue **out, struct blk_dev *d, struct loop *l)
 {
 	(void)d;

@@ -70,6 +70,7 @@ struct scsi_task {
 	const struct iovec *iov;	   /* the initiator's buffer */
 	uint32_t data_len;		   /* bytes of it that may be used */
 	struct blk_queue *queue;	   /* to scsi_lun_dev() on this loop; absent LUN: NULL */
+	struct scsi_medium *medium;	   /* of a drive: where @queue leads */
 	void (*done)(struct scsi_task *t); /* only when scsi_execute() returned false */
 	/* out */
 	uint8_t status;	      /* enum scsi_status */
@@ -95,11 +96,33 @@ struct scsi_lun;    /* one logical unit: a disk */
 struct scsi_target; /* one controller's LUN table, as one initiator nexus sees it */
 struct scsi_nexus;  /* what one target's initiator and one LUN have between them */
 
+/*
+ * Keeps the persistent reservations of a LUN over a restart (APTPL). Called one at a time
+ * per LUN, on the loop of the command that waits for it.
+ */
+struct scsi_pr_keeper {
+	/*
+	 * Replaces what was kept by @len bytes at @state (valid during the call), all or
+	 * nothing, then calls @saved(@arg, 0 or -errno) once, on the thread of this call,
+	 * maybe before it returns.
+	 */
+	void (*save)(void *ctx, const void *state, uint32_t len, void (*saved)(void *arg, int err),
+		     void *arg);
+	void *ctx;
+};
+
+/* SCSI_DVD: a drive, maybe empty, for images that come and go; read-only, blocks of 2048. */
+enum scsi_type { SCSI_DISK, SCSI_DVD };
+
+#define SCSI_PR_STATE_MAX 4132u /* bytes of a state, at most */
+
 struct scsi_lun_config {
-	struct blk_dev *dev;   /* stays the caller's; outlives the LUN */
+	enum scsi_type type;
+	struct blk_dev *dev;   /* stays the caller's; outlives the LUN. SCSI_DVD: may be NULL */
 	const char *serial;    /* NULL: from the device's id. Printable, at most 32 characters */
 	uint8_t id[16];	       /* disk id, bytes as stored (VPD 83); all zero: from the device */
 	uint32_t max_transfer; /* bytes per command that the transport carries; 0 = 256 KiB */
+	const struct scsi_pr_keeper *keeper; /* copied. NULL: reservations end with the LUN */
 };
 
 /* Errors: -EINVAL (serial, or a block size that is not 512..4096), -ENOMEM. */
@@ -107,6 +130,32 @@ int scsi_lun_create(struct scsi_lun **out, const struct scsi_lun_config *cfg);
 /* No task runs on it and every target that has it is destroyed. */
 void scsi_lun_destroy(struct scsi_lun *l);
 struct blk_dev *scsi_lun_dev(struct scsi_lun *l);
+/*
+ * The reservations that a keeper kept, before anything is attached. The bytes may come from
+ * anybody: -EINVAL and a sentence in @why when they are not exactly a state that was saved.
+ */
+int scsi_lun_restore(struct scsi_lun *l, const void *state, uint32_t len, char *why, size_t whylen);
+
+/* ---- drives: LUNs whose medium can be changed ------------------------------------- */
+
+struct scsi_medium; /* an image in a drive; counted */
+
+bool scsi_lun_is_drive(const struct scsi_lun *l);
+
+/*
+ * Puts @dev (NULL: nothing) into the drive, also against a guest's PREVENT: this is the hand
+ * of the owner. Initiators hear of it; commands for the medium before finish first.
+ * @released(@ctx, dev) when nobody uses @dev any more, on any thread: that may be much
+ * later, when transports have dropped their queues to it. Errors: -EINVAL (no drive),
+ * -ENOMEM.
+ */
+int scsi_lun_set_medium(struct scsi_lun *l, struct blk_dev *dev,
+			void (*released)(void *ctx, struct blk_dev *dev), void *ctx);
+
+/* For transports, any thread: what is in the drive now, NULL nothing; given back with put. */
+struct scsi_medium *scsi_lun_medium_get(struct scsi_lun *l);
+void scsi_medium_put(struct scsi_medium *m);
+struct blk_dev *scsi_medium_dev(const struct scsi_medium *m);
 
 /* Unit attentions, most urgent first (spec: scsi-target, section 14). */
 enum scsi_ua {
@@ -128,7 +177,22 @@ void scsi_lun_unit_attention(struct scsi_lun *l, enum scsi_ua ua);
 /* ---- the table of a controller --------------------------------------------- */
 
 int scsi_target_create(struct scsi_target **out);
-/* No task runs on it. Its LUNs stay. */
+/*
+ * Who the initiator behind this controller is, stable over restarts of it and of us: its
+ * persistent registrations are found by it (and READ FULL STATUS derives its transport id
+ * from it). Two targets with the same id are the same initiator. Before the first attach.
+ */
+#define SCSI_INITIATOR_LEN 16
+void scsi_target_set_initiator(struct scsi_target *t, const uint8_t *id);
+/*
+ * The initiator lost its connection, or asked for a reset (of one LUN, or of all with
+ * SCSI_ALL_LUNS): what lasts no longer than that is undone, RESERVE(6) and PREVENT MEDIUM
+ * REMOVAL. Any thread.
+ */
+#define SCSI_ALL_LUNS 0xff
+void scsi_target_lost(struct scsi_target *t);
+void scsi_target_reset(struct scsi_target *t, uint8_t number);
+/* No task runs on it. Its LUNs stay; it is lost to them. */
 void scsi_target_destroy(struct scsi_target *t);
 /* -EEXIST, -EINVAL (number >= SCSI_MAX_LUNS). The LUN stays the caller's. Main loop only. */
 int scsi_target_attach(struct scsi_target *t, uint8_t number, struct scsi_lun *l);

@@ -52,6 +52,10 @@ ALWAYS_INLINE void scsi_count(uint64_t *counter, uint64_t n, uint32_t shard)
 
 /* ---- the logical unit --------------------------------------------------------- */
 
+struct scsi_pr;	   /* scsi_pr.h */
+struct scsi_drive; /* scsi_dvd.c */
+struct scsi_op;
+
 #define SCSI_SCRATCH_MAX (32u << 20) /* private memory that the tasks of one LUN may hold */
 
 struct scsi_lun {
@@ -85,17 +89,27 @@ struct scsi_lun {
 	struct scsi_task *range_held, *range_waiting;
 	uint32_t exclusives; /* that hold or wait for a range */
 	bool counted_gone;   /* since strict is set, no WRITE is only counted any more */
+	struct scsi_pr *pr;	   /* reservations */
+	struct scsi_drive *drive;  /* NULL: the medium stays */
+	const struct scsi_op *ops; /* by opcode */
 	struct scsi_counts counts[SCSI_SHARDS];
 };
+
+/* Beside the attentions, so that READ and WRITE need one look: a reservation may be in the way. */
+#define SCSI_NEXUS_RESERVED (1u << 31)
 
 struct scsi_nexus {
 	struct scsi_lun *lun;	    /* NULL: nothing attached; published with release */
 	uint32_t attentions;	    /* bit per enum scsi_ua; any thread sets, any loop takes */
+	uint32_t situation;	    /* enum scsi_situation; written under the LUN's lock */
 	struct scsi_target *target; /* whose entry this is */
+	bool prevents;		    /* medium removal; this and the next under the LUN's lock */
+	uint8_t event;		    /* of the medium, not yet reported */
 	struct scsi_nexus *next;    /* of the same LUN; under the LUN's lock */
 };
 
 struct scsi_target {
+	uint8_t initiator[SCSI_INITIATOR_LEN];
 	struct scsi_nexus nexus[SCSI_MAX_LUNS];
 };
 
@@ -158,6 +172,8 @@ ALWAYS_INLINE struct scsi_counts *scsi_write_begin(struct scsi_lun *l)
 
 /* Sense of the most urgent unit attention, which is then no longer pending; 0: none. */
 uint32_t scsi_nexus_take_attention(struct scsi_nexus *n);
+/* One nexus hears of it. Under the LUN's lock. */
+void scsi_nexus_attention(struct scsi_nexus *n, enum scsi_ua ua);
 
 /* As scsi_lun_unit_attention(), but for those on other nexuses than @n. */
 void scsi_unit_attention_others(struct scsi_nexus *n, enum scsi_ua ua);
@@ -176,6 +192,7 @@ enum scsi_layout {
 	CDB_LEN16_AT7,
 	CDB_LEN32_AT6,
 	CDB_LEN32_AT10,
+	CDB_LEN32_AT5,
 };
 
 enum {
@@ -192,6 +209,26 @@ enum {
 	OP_ANY_LUN = 1 << 10, /* answered where no LUN is */
 	OP_CHECK = 1 << 11,   /* has field rules of its own */
 };
+
+/* What a reservation means for a command: the rows of the matrix in scsi_reserve.c. */
+enum scsi_access {
+	ACCESS_MODIFY, /* also what a row says that says nothing: the safe side */
+	ACCESS_READ,
+	ACCESS_STATUS,	   /* disturbs nobody */
+	ACCESS_ALWAYS,	   /* not even RESERVE(6) shuts it out */
+	ACCESS_START_STOP, /* starting is STATUS, stopping MODIFY */
+	ACCESS_PREVENT,	   /* allowing is ALWAYS, preventing MODIFY */
+	ACCESS_RESERVE,
+	ACCESS_RELEASE,
+	ACCESS_PERSISTENT, /* PERSISTENT RESERVE IN, OUT: rules of their own */
+};
+#define OP_ACCESS_SHIFT	 16
+#define OP_ACCESS(class) ((uint32_t)(class) << OP_ACCESS_SHIFT)
+
+/* The table's macros take both as one word. */
+#define OP_READING	 OP_ACCESS(ACCESS_READ)
+#define OP_STATUS	 OP_ACCESS(ACCESS_STATUS)
+#define OP_ALWAYS	 OP_ACCESS(ACCESS_ALWAYS)
 
 /* The decoded command: two registers. */
 struct scsi_cmd {
@@ -213,10 +250,12 @@ struct scsi_op {
 	uint16_t flags;		     /* OP_* */
 	uint16_t wrong_dir;	     /* SCSI_DIR_* that contradicts, when there is data */
 	uint8_t reject;		     /* bits of byte 1 that must be 0 */
+	uint8_t access;		     /* enum scsi_access */
 	uint8_t usage[SCSI_CDB_LEN]; /* bits that are looked at; byte 0 is the opcode */
 } __attribute__((aligned(CACHE_LINE)));
 
-extern const struct scsi_op scsi_ops[256];
+extern const struct scsi_op scsi_ops[256]; /* a disk's */
+extern const struct scsi_op scsi_dvd_ops[256];
 
 /* ---- how a task ends: each returns true, "finished" ------------------------------- */
 
@@ -224,6 +263,8 @@ bool scsi_good(struct scsi_task *t, uint32_t transferred);
 bool scsi_fail(struct scsi_task *t, uint32_t sense);
 bool scsi_fail_at(struct scsi_task *t, uint32_t sense, uint64_t information);
 bool scsi_task_set_full(struct scsi_task *t); /* the initiator tries again later */
+bool scsi_busy(struct scsi_task *t);	      /* so it does, for another reason */
+bool scsi_conflict(struct scsi_task *t);      /* RESERVATION CONFLICT */
 /* Parameter data: as much of @full bytes as @alloc and the buffer allow. */
 bool scsi_data_in(struct scsi_task *t, const void *data, uint32_t full, uint32_t alloc);
 
@@ -272,7 +313,58 @@ uint32_t scsi_check_capacity10(const struct scsi_task *t, struct scsi_cmd c);
 uint32_t scsi_check_start_stop(const struct scsi_task *t, struct scsi_cmd c);
 uint32_t scsi_check_diagnostic(const struct scsi_task *t, struct scsi_cmd c);
 
+/* scsi_reserve.c */
+bool scsi_reserve(struct scsi_task *t, struct scsi_cmd c);
+bool scsi_release(struct scsi_task *t, struct scsi_cmd c);
+/* Whether @n must not do @op now. Only asked when there is some reservation. */
+bool scsi_conflicts(const struct scsi_nexus *n, const struct scsi_op *op,
+		    const struct scsi_task *t);
+/* Reservations or registrations changed, or a nexus came. Under the LUN's lock. */
+void scsi_update_situations(struct scsi_lun *l);
+void scsi_update_situation(struct scsi_lun *l, struct scsi_nexus *n);
+/* @t is no initiator of @l any more. Under the LUN's lock. */
+void scsi_reserve_forget(struct scsi_lun *l, const struct scsi_target *t);
+
+/* scsi_pr.c */
+int scsi_pr_create(struct scsi_lun *l, const struct scsi_pr_keeper *keeper);
+void scsi_pr_destroy(struct scsi_lun *l);
+bool scsi_pr_in_keys(struct scsi_task *t, struct scsi_cmd c);
+bool scsi_pr_in_reservation(struct scsi_task *t, struct scsi_cmd c);
+bool scsi_pr_in_capabilities(struct scsi_task *t, struct scsi_cmd c);
+bool scsi_pr_in_full_status(struct scsi_task *t, struct scsi_cmd c);
+bool scsi_pr_out(struct scsi_task *t, struct scsi_cmd c);
+
+/* scsi_dvd.c */
+int scsi_drive_create(struct scsi_lun *l, struct blk_dev *dev);
+void scsi_drive_destroy(struct scsi_lun *l);
+/* Under the LUN's lock. */
+bool scsi_drive_locked(const struct scsi_lun *l);
+/* Sense when the medium of @t is not in the drive; else 0 and its blocks. */
+uint32_t scsi_drive_medium(const struct scsi_task *t, uint32_t *blocks);
+/* Event of the media class for @n, which is then no longer pending when @take, and status bits. */
+uint8_t scsi_drive_event(struct scsi_nexus *n, bool take, uint8_t *status);
+bool scsi_dvd_ready(struct scsi_task *t, struct scsi_cmd c);
+bool scsi_dvd_read(struct scsi_task *t, struct scsi_cmd c);
+bool scsi_dvd_capacity(struct scsi_task *t, struct scsi_cmd c);
+bool scsi_dvd_start_stop(struct scsi_task *t, struct scsi_cmd c);
+bool scsi_dvd_prevent(struct scsi_task *t, struct scsi_cmd c);
+
+/* scsi_mmc.c */
+bool scsi_mmc_inquiry(struct scsi_task *t, struct scsi_cmd c);
+bool scsi_mmc_toc(struct scsi_task *t, struct scsi_cmd c);
+bool scsi_mmc_configuration(struct scsi_task *t, struct scsi_cmd c);
+bool scsi_mmc_event(struct scsi_task *t, struct scsi_cmd c);
+bool scsi_mmc_disc(struct scsi_task *t, struct scsi_cmd c);
+bool scsi_mmc_track(struct scsi_task *t, struct scsi_cmd c);
+bool scsi_mmc_structure(struct scsi_task *t, struct scsi_cmd c);
+bool scsi_mmc_buffer(struct scsi_task *t, struct scsi_cmd c);
+bool scsi_mmc_performance(struct scsi_task *t, struct scsi_cmd c);
+bool scsi_mmc_mechanism(struct scsi_task *t, struct scsi_cmd c);
+bool scsi_mmc_mode_sense(struct scsi_task *t, struct scsi_cmd c);
+bool scsi_mmc_mode_select(struct scsi_task *t, struct scsi_cmd c);
+
 /* scsi_pages.c */
+uint32_t scsi_vpd_identification(const struct scsi_lun *l, uint8_t *p);
 bool scsi_inquiry(struct scsi_task *t, struct scsi_cmd c);
 bool scsi_inquiry_absent(struct scsi_task *t, struct scsi_cmd c, bool lun0);
 bool scsi_mode_sense6(struct scsi_task *t, struct scsi_cmd c);

@@ -74,6 +74,23 @@ static uint16_t rules_of(const struct scsi_lun *l)
 	return rules;
 }
 
+#define DVD_BLOCK 2048u
+
+/* A drive is the same whatever is in it: its size is the medium's, looked up by each command. */
+static void take_info(const struct scsi_lun_config *cfg, struct blk_info *out)
+{
+	memset(out, 0, sizeof(*out));
+	if (cfg->dev)
+		blk_dev_info(cfg->dev, out);
+	if (cfg->type != SCSI_DVD)
+		return;
+	out->size = 0;
+	out->block_size = out->physical_block = DVD_BLOCK;
+	out->discard_granularity = 0;
+	out->readonly = out->fua = true;
+	out->volatile_cache = false;
+}
+
 int scsi_lun_create(struct scsi_lun **out, const struct scsi_lun_config *cfg)
 {
 	static const uint8_t no_id[16];
@@ -81,7 +98,7 @@ int scsi_lun_create(struct scsi_lun **out, const struct scsi_lun_config *cfg)
 	struct scsi_lun *l;
 	int err;
 
-	blk_dev_info(cfg->dev, &info);
+	take_info(cfg, &info);
 	if (!is_power_of_two(info.block_size) || info.block_size < BLOCK_MIN ||
 	    info.block_size > BLOCK_MAX)
 		return -EINVAL;
@@ -101,10 +118,21 @@ int scsi_lun_create(struct scsi_lun **out, const struct scsi_lun_config *cfg)
 	err = -pthread_mutex_init(&l->lock, NULL);
 	if (err)
 		goto free_lun;
+	err = scsi_pr_create(l, cfg->keeper);
+	if (err)
+		goto destroy_lock;
+	l->ops = cfg->type == SCSI_DVD ? scsi_dvd_ops : scsi_ops;
+	err = cfg->type == SCSI_DVD ? scsi_drive_create(l, cfg->dev) : 0;
+	if (err)
+		goto destroy_pr;
 	scsi_lock_init(l);
 	*out = l;
 	return 0;
 
+destroy_pr:
+	scsi_pr_destroy(l);
+destroy_lock:
+	pthread_mutex_destroy(&l->lock);
 free_lun:
 	free(l);
 	return err;
@@ -112,6 +140,8 @@ free_lun:
 
 void scsi_lun_destroy(struct scsi_lun *l)
 {
+	scsi_drive_destroy(l);
+	scsi_pr_destroy(l);
 	scsi_lock_fini(l);
 	pthread_mutex_destroy(&l->lock);
 	free(l);
@@ -137,16 +167,21 @@ static const uint32_t attention_sense[] = {
 	[SCSI_UA_LUNS_CHANGED] = SENSE_LUNS_CHANGED,
 };
 
-static void raise_attention(struct scsi_lun *l, const struct scsi_nexus *except, enum scsi_ua ua)
+void scsi_nexus_attention(struct scsi_nexus *n, enum scsi_ua ua)
 {
-	pthread_mutex_lock(&l->lock);
 	/*
 	 * Release U1 pairs with U2 in scsi_nexus_take_attention(): who reports the change
 	 * also sees what changed.
 	 */
+	__atomic_fetch_or(&n->attentions, 1u << ua, __ATOMIC_RELEASE);
+}
+
+static void raise_attention(struct scsi_lun *l, const struct scsi_nexus *except, enum scsi_ua ua)
+{
+	pthread_mutex_lock(&l->lock);
 	for (struct scsi_nexus *n = l->nexuses; n; n = n->next)
 		if (n != except)
-			__atomic_fetch_or(&n->attentions, 1u << ua, __ATOMIC_RELEASE);
+			scsi_nexus_attention(n, ua);
 	pthread_mutex_unlock(&l->lock);
 }
 
@@ -164,7 +199,7 @@ uint32_t scsi_nexus_take_attention(struct scsi_nexus *n)
 {
 	uint32_t pending, bit;
 
-	while ((pending = load_relaxed(&n->attentions)) != 0) {
+	while ((pending = load_relaxed(&n->attentions) & ~SCSI_NEXUS_RESERVED) != 0) {
 		bit = pending & -pending;
 		/* U2: acquire pairs with U1. Of two loops that saw the bit, one clears it. */
 		if (__atomic_fetch_and(&n->attentions, ~bit, __ATOMIC_ACQUIRE) & bit)

@@ -59,7 +59,7 @@ static uint32_t vpd_serial(const struct scsi_lun *l, uint8_t *p)
 	return n;
 }
 
-static uint32_t vpd_identification(const struct scsi_lun *l, uint8_t *p)
+uint32_t scsi_vpd_identification(const struct scsi_lun *l, uint8_t *p)
 {
 	static const uint8_t t10[] = { 0x01, 0x01, 0x00, 0x18, VENDOR };
 	static const uint8_t naa[] = { 0x01, 0x03, 0x00, 0x10, 0x60, 0x02, 0x24, 0x80 };
@@ -126,8 +126,9 @@ static const struct vpd_page {
 	uint32_t (*fill)(const struct scsi_lun *l, uint8_t *p);
 } vpd_pages[] = {
 	/* ascending */
-	{ 0x00, vpd_supported },    { 0x80, vpd_serial },	   { 0x83, vpd_identification },
-	{ 0xb0, vpd_block_limits }, { 0xb1, vpd_characteristics }, { 0xb2, vpd_provisioning },
+	{ 0x00, vpd_supported },	   { 0x80, vpd_serial },
+	{ 0x83, scsi_vpd_identification }, { 0xb0, vpd_block_limits },
+	{ 0xb1, vpd_characteristics },	   { 0xb2, vpd_provisioning },
 };
 
 static uint32_t vpd_supported(const struct scsi_lun *l, uint8_t *p)

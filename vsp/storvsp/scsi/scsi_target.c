@@ -14,6 +14,20 @@
 
 /* ---- the table -------------------------------------------------------------------- */
 
+/* Until it is named, an initiator is like no other of this process. */
+static void name_initiator(struct scsi_target *t)
+{
+	static uint64_t nameless;
+	uint64_t n = __atomic_add_fetch(&nameless, 1, __ATOMIC_RELAXED); /* just a ticket */
+
+	be64_put(t->initiator + SCSI_INITIATOR_LEN - sizeof(n), n);
+}
+
+void scsi_target_set_initiator(struct scsi_target *t, const uint8_t *id)
+{
+	memcpy(t->initiator, id, sizeof(t->initiator));
+}
+
 int scsi_target_create(struct scsi_target **out)
 {
 	struct scsi_target *t = calloc(1, sizeof(*t));
@@ -22,6 +36,7 @@ int scsi_target_create(struct scsi_target **out)
 		return -ENOMEM;
 	for (int i = 0; i < SCSI_MAX_LUNS; i++)
 		t->nexus[i].target = t;
+	name_initiator(t);
 	*out = t;
 	return 0;
 }
@@ -34,6 +49,7 @@ static void forget_nexus(struct scsi_nexus *n)
 	for (p = &n->lun->nexuses; *p != n; p = &(*p)->next)
 		;
 	*p = n->next;
+	scsi_reserve_forget(n->lun, n->target);
 	pthread_mutex_unlock(&n->lun->lock);
 }
 
@@ -57,6 +73,7 @@ int scsi_target_attach(struct scsi_target *t, uint8_t number, struct scsi_lun *l
 	pthread_mutex_lock(&l->lock);
 	n->next = l->nexuses;
 	l->nexuses = n;
+	scsi_update_situation(l, n);
 	pthread_mutex_unlock(&l->lock);
 	store_release(&n->lun, l); /* N1, pairs with N2 in scsi_target_lun() */
 	return 0;
@@ -112,6 +129,9 @@ ALWAYS_INLINE struct scsi_cmd decode(const uint8_t *cdb, const struct scsi_op *o
 	case CDB_LEN32_AT10:
 		c.count = be32_at(cdb + 10);
 		break;
+	case CDB_LEN32_AT5:
+		c.count = be32_at(cdb + 5);
+		break;
 	case CDB_RW10:
 	case CDB_NONE:
 		break;
@@ -120,9 +140,10 @@ ALWAYS_INLINE struct scsi_cmd decode(const uint8_t *cdb, const struct scsi_op *o
 }
 
 /* The row for a CDB, or NULL and a sense code. */
-ALWAYS_INLINE const struct scsi_op *find_op(const struct scsi_task *t, uint32_t *sense)
+ALWAYS_INLINE const struct scsi_op *find_op(const struct scsi_op *ops, const struct scsi_task *t,
+					    uint32_t *sense)
 {
-	const struct scsi_op *op = &scsi_ops[t->cdb[0]];
+	const struct scsi_op *op = &ops[t->cdb[0]];
 
 	*sense = SENSE_OPCODE;
 	if (unlikely(!op->name))
@@ -198,7 +219,7 @@ static bool execute_absent(struct scsi_task *t, bool lun0)
 	uint32_t sense;
 
 	t->lun = NULL;
-	op = find_op(t, &sense);
+	op = find_op(scsi_ops, t, &sense);
 	if (!op || !(op->flags & OP_ANY_LUN)) {
 		t->absent = true;
 		t->status = SCSI_CHECK_CONDITION;
@@ -227,7 +248,7 @@ static NOINLINE bool execute_any(struct scsi_task *t)
 	uint32_t sense;
 	uint16_t rules;
 
-	op = find_op(t, &sense);
+	op = find_op(t->lun->ops, t, &sense);
 	if (!op)
 		return scsi_fail(t, sense);
 	rules = op->flags & load_relaxed(&t->lun->rules);
@@ -236,6 +257,9 @@ static NOINLINE bool execute_any(struct scsi_task *t)
 	if (load_relaxed(&t->nexus->attentions) && !(op->flags & OP_QUIET) &&
 	    (sense = scsi_nexus_take_attention(t->nexus)) != 0)
 		return scsi_fail(t, sense);
+	/* S2, pairs with S1: whoever learned of a reservation from its maker is bound by it. */
+	if (load_relaxed(&t->nexus->situation) && scsi_conflicts(t->nexus, op, t))
+		return scsi_conflict(t);
 	return execute(t, t->lun, op, rules);
 }
 
@@ -247,9 +271,11 @@ bool scsi_task_execute(struct scsi_task *t, struct scsi_nexus *n)
 	__asm__("" : "+r"(op)); /* a pointer, not an index that is scaled again at each use */
 	t->nexus = n;
 	t->lun = l;
-	/* With its rules known at compile time, most of the checks are not even there. */
-	if (likely((op->flags & load_relaxed(&l->rules)) == MOVES_BLOCKS &&
-		   !load_relaxed(&n->attentions)))
+	/*
+	 * With its rules known at compile time, most of the checks are not even there. A drive
+	 * has rules against OP_MEDIUM and never comes this way: its table is another.
+	 */
+	if (likely((op->flags & load_relaxed(&l->rules)) == MOVES_BLOCKS && !load_relaxed(&n->attentions)))
 		return execute(t, l, op, MOVES_BLOCKS);
 	return execute_any(t);
 }

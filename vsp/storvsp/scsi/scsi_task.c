@@ -45,13 +45,28 @@ bool scsi_fail_at(struct scsi_task *t, uint32_t sense, uint64_t information)
 	return check_condition(t, sense);
 }
 
-bool scsi_task_set_full(struct scsi_task *t)
+static bool without_sense(struct scsi_task *t, uint8_t status)
 {
 	COUNT_TASK(t, errors);
-	t->status = SCSI_TASK_SET_FULL;
+	t->status = status;
 	t->sense_len = 0;
 	t->transferred = 0;
 	return true;
+}
+
+bool scsi_task_set_full(struct scsi_task *t)
+{
+	return without_sense(t, SCSI_TASK_SET_FULL);
+}
+
+bool scsi_busy(struct scsi_task *t)
+{
+	return without_sense(t, SCSI_BUSY);
+}
+
+bool scsi_conflict(struct scsi_task *t)
+{
+	return without_sense(t, SCSI_RESERVATION_CONFLICT);
 }
 
 bool scsi_data_in(struct scsi_task *t, const void *data, uint32_t full, uint32_t alloc)
