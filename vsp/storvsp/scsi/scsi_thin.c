@@ -172,9 +172,10 @@ static void walk_done(struct blk_req *r, int res)
 		t->done(t);
 }
 
-void scsi_task_abort(struct scsi_task *t)
+bool scsi_task_abort(struct scsi_task *t)
 {
 	t->walk.aborted = true;
+	return blk_cancel(t->queue, &t->blk);
 }
 
 /* ---- WRITE SAME ------------------------------------------------------------------------ */
