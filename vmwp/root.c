@@ -46,6 +46,34 @@ static int choose_lun(struct root *r, const struct root_disk *d, uint8_t *out, c
 	return 0;
 }
 
+static int add_faults(struct blk_dev *dev, const struct root_disk *d, const char *text, char *why,
+		      size_t n)
+{
+	struct blk_fault f[BLK_MAX_FAULTS];
+	int count = blk_fault_parse(text, d->blk.block_size, f, BLK_MAX_FAULTS, why, n);
+	int err = count < 0 ? count : 0;
+
+	for (int i = 0; i < count && !err; i++) {
+		err = blk_dev_fault_add(dev, &f[i], NULL);
+		if (err)
+			snprintf(why, n, "%s: fault=%s: %s", disk_label(d), text, strerror(-err));
+	}
+	return err;
+}
+
+static int set_policy(struct blk_dev *dev, const struct root_disk *d, char *why, size_t n)
+{
+	int err = 0;
+
+	if (d->limits.iops || d->limits.bytes_per_s)
+		err = blk_dev_set_limits(dev, &d->limits);
+	if (err)
+		snprintf(why, n, "%s: limits: %s", disk_label(d), strerror(-err));
+	for (uint32_t i = 0; i < d->nr_faults && !err; i++)
+		err = add_faults(dev, d, d->fault[i], why, n);
+	return err;
+}
+
 static int open_disk(struct root *r, const struct root_disk *d, char *why, size_t n)
 {
 	struct disk *k = &r->disk[r->nr_disks];
@@ -59,15 +87,21 @@ static int open_disk(struct root *r, const struct root_disk *d, char *why, size_
 	if (err)
 		return err;
 	lc.dev = k->dev;
+	err = set_policy(k->dev, d, why, n);
+	if (err)
+		goto close_dev;
 	err = scsi_lun_create(&k->lun, &lc);
 	if (err) {
 		snprintf(why, n, "%s: %s", disk_label(d), strerror(-err));
-		blk_dev_close(k->dev);
-		return err;
+		goto close_dev;
 	}
 	r->controllers |= 1u << d->controller;
 	r->nr_disks++;
 	return 0;
+
+close_dev:
+	blk_dev_close(k->dev);
+	return err;
 }
 
 static void close_disks(struct root *r)
