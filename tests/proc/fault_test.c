@@ -61,28 +61,29 @@ static void on_term(int sig)
 	root_stop(the_root);
 }
 
-/* SIGUSR1: the disks come back. */
+/* SIGUSR1: the disks come back. SIGUSR2: enough. */
 static void *heal(void *set)
 {
 	int sig;
 
-	while (!sigwait(set, &sig))
+	while (!sigwait(set, &sig) && sig == SIGUSR1)
 		for (uint32_t i = 0; i < the_root->nr_disks; i++)
 			blk_dev_fault_remove(the_root->disk[i].dev, 0);
 	return NULL;
 }
 
-static void start_healer(void)
+static pthread_t start_healer(void)
 {
 	static sigset_t set;
 	pthread_t t;
 
 	sigemptyset(&set);
 	sigaddset(&set, SIGUSR1);
+	sigaddset(&set, SIGUSR2);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	if (pthread_create(&t, NULL, heal, &set))
 		_exit(1);
-	pthread_detach(t);
+	return t;
 }
 
 /* False: this user may not, or there is none. */
@@ -112,6 +113,7 @@ static void root_main(const struct scene *sc, int ready)
 {
 	static struct root_config cfg;
 	char arg[300], why[256];
+	pthread_t healer;
 
 	prepare();
 	if (sc->space && !own_file_system(sc->space))
@@ -127,9 +129,11 @@ static void root_main(const struct scene *sc, int ready)
 		fprintf(stderr, "root: %s\n", why);
 		_exit(1);
 	}
-	start_healer();
+	healer = start_healer();
 	if (write(ready, "!", 1) != 1 || root_run(the_root))
 		_exit(1);
+	pthread_kill(healer, SIGUSR2);
+	pthread_join(healer, NULL);
 	root_destroy(the_root);
 	exit(0); /* with the leak check of a sanitizer */
 }

@@ -177,6 +177,8 @@ static void chan_called(struct loop_call *call)
 			chan_end(c);
 		return;
 	}
+	if (__atomic_exchange_n(&c->abort_asked, 0, __ATOMIC_ACQ_REL)) /* see abort_others() */
+		stor_chan_abort_tasks(c);
 	if (!c->sub)
 		stor_notify(c);
 	vmbus_device_kick(c->ctl->dev, c->sub);

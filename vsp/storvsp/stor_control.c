@@ -186,18 +186,35 @@ void stor_reset_timeout(struct loop_timer *t)
 	vmbus_device_kick(c->ctl->dev, c->sub);
 }
 
+/* The bus, the adapter and the LUN are those of all channels. */
+static void abort_others(struct stor_chan *c)
+{
+	struct storvsp *s = c->ctl;
+
+	pthread_mutex_lock(&s->lock);
+	for (uint32_t i = 0; i < ARRAY_SIZE(s->chan); i++) {
+		if (!s->chan[i] || s->chan[i] == c)
+			continue;
+		store_release(&s->chan[i]->abort_asked, 1); /* pairs with chan_called() */
+		stor_chan_post(s->chan[i]);
+	}
+	pthread_mutex_unlock(&s->lock);
+}
+
 /*
  * What has not reached the kernel is answered as aborted at once. Transfers in the kernel are
  * not cut short: they complete with their own status (only long UNMAPs and the like stop
  * after their piece), and the answer to the reset comes behind the last of them, so
  * that no host write can follow success. If they hang, the answer is IO_TIMEOUT, in time,
- * and promises nothing. Meanwhile nothing new is read from the ring.
+ * and promises nothing. Meanwhile nothing new is read from the ring. The other channels
+ * give back what they hold too, but nobody waits for theirs.
  */
 static void reset(struct stor_chan *c, const struct vmpkt *pkt)
 {
 	c->reset_id = pkt->trans_id;
 	c->reset_reply_len = stor_reply_len(pkt);
 	c->resetting = true;
+	abort_others(c);
 	if (c->in_flight)
 		stor_chan_abort_tasks(c); /* answers behind the last one, if that was all */
 	else

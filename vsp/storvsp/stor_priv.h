@@ -116,6 +116,7 @@ struct stor_chan {
 
 	struct loop_call call; /* see stor_chan_post() */
 	uint32_t posted;       /* @call is on its way. Any thread */
+	uint32_t abort_asked;  /* another channel was reset. Any thread */
 	struct stor_lun lun[SCSI_MAX_LUNS];
 };
 

@@ -32,9 +32,11 @@ static int gone, log_pipe[2];
 static void setup(void)
 {
 	struct blk_config bc = { .engine = BLK_ENGINE_MEMORY, .size = 8u << 20 };
-	struct storvsp_config cfg = {
-		.queue_depth = 64, .name = "scsi0", .stuck_ms = STUCK_MS, .reset_ms = RESET_MS
-	};
+	struct storvsp_config cfg = { .max_subchannels = 1,
+				      .queue_depth = 64,
+				      .name = "scsi0",
+				      .stuck_ms = STUCK_MS,
+				      .reset_ms = RESET_MS };
 	struct scsi_lun_config lc = { .serial = "hangs" };
 	char why[200];
 
@@ -287,6 +289,32 @@ START_TEST(s25_reset_with_requests_that_are_held)
 }
 END_TEST
 
+/* The disk is the same for all channels: what another one holds comes back, too. */
+START_TEST(s25_reset_ends_requests_of_other_channels)
+{
+	struct mock_guest second;
+	struct mock_srb srb = mock_rw(0, true, 0, 8, buf);
+	struct mock_answer a;
+
+	hang(1u << BLK_WRITE);
+	mock_guest_open(&second, bus, 0, 1, 4);
+	second.packet_len = sizeof(struct vstor_packet);
+	for (uint32_t i = 0; i < 8; i++)
+		ck_assert_uint_ne(mock_guest_send_srb(&second, &srb), 0);
+	mock_guest_flush(&second);
+	send_writes(8);
+	ck_assert_uint_eq(stats().in_flight, 16);
+	mock_guest_send_op(&g, MOCK_RESET_ID, VSTOR_OP_RESET_BUS, NULL);
+	mock_guest_flush(&g);
+	turns_for(5);
+	ck_assert_uint_eq(stats().in_flight, 0);
+	for (uint32_t i = 0; i < 8; i++) {
+		ck_assert(mock_guest_recv(&second, &a));
+		ck_assert_uint_eq(a.p.srb.srb_status, VSTOR_SRB_ABORTED);
+	}
+}
+END_TEST
+
 /* A guest that goes while its disk hangs. */
 START_TEST(close_with_requests_that_are_held)
 {
@@ -313,6 +341,7 @@ int main(void)
 	tcase_add_test(tc, packets_that_nobody_reads_are_reported);
 	tcase_add_test(tc, an_idle_channel_has_no_timer);
 	tcase_add_loop_test(tc, s25_reset_with_requests_that_are_held, 0, 3);
+	tcase_add_test(tc, s25_reset_ends_requests_of_other_channels);
 	tcase_add_test(tc, close_with_requests_that_are_held);
 	suite_add_tcase(s, tc);
 	sr = srunner_create(s);
