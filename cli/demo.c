@@ -164,14 +164,15 @@ static void start(struct demo *d)
 	char why[256] = "";
 
 	cfg = (struct root_config){ .socket = d->socket, .nr_disks = 3, .spin_us = 50, .cpu = -1 };
-	cfg.disk[0] = (struct root_disk){
-		{ .path = d->source, .readonly = true, .direct = -1 }, 0, 0, "SOURCE", SCSI_DISK
-	};
-	cfg.disk[1] =
-		(struct root_disk){ { .path = d->clone, .direct = -1 }, 0, 1, "CLONE", SCSI_DISK };
-	cfg.disk[2] = (struct root_disk){
-		{ .path = d->scratch, .direct = 1 }, 1, 0, "SCRATCH", SCSI_DISK
-	};
+	cfg.disk[0] =
+		(struct root_disk){ .blk = { .path = d->source, .readonly = true, .direct = -1 },
+				    .serial = "SOURCE" };
+	cfg.disk[1] = (struct root_disk){ .blk = { .path = d->clone, .direct = -1 },
+					  .lun = 1,
+					  .serial = "CLONE" };
+	cfg.disk[2] = (struct root_disk){ .blk = { .path = d->scratch, .direct = 1 },
+					  .controller = 1,
+					  .serial = "SCRATCH" };
 	d->root = spawn_root(&cfg, why, sizeof(why));
 	if (d->root < 0)
 		fail(d, why);

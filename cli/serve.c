@@ -29,7 +29,11 @@ static const char usage[] =
 	"                             is on the medium before it completes\n"
 	"  direct=on|off              O_DIRECT (default: on for block devices)\n"
 	"  serial=TEXT                serial number the guest sees\n"
-	"  size=SIZE, block=512|4096  of memory and null disks; logical block size\n";
+	"  size=SIZE, block=512|4096  of memory and null disks; logical block size\n"
+	"  iops=N, bps=SIZE           requests and bytes per second, shared fairly by the guests\n"
+	"  burst=MS                   unused time that may be caught up (default 100)\n"
+	"  fault=SPEC                 errors, delays and hangs on purpose, to see what guests do:\n"
+	"                             write:5000-6000:eio:10%:delay=20ms+flush:stuck\n";
 
 static const char examples[] =
 	"  truncate -s 1G disk.img\n"

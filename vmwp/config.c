@@ -131,6 +131,43 @@ static int set_serial(struct root_disk *d, const char *value, char *why, size_t 
 	return 0;
 }
 
+static int set_limit(const char *key, const char *value, uint64_t max, uint64_t *out, char *why,
+		     size_t n)
+{
+	if (root_parse_size(value, out) || !*out || *out > max) {
+		snprintf(why, n, "%s=%s: a number from 1 to %llu is needed, such as 500 or 20M",
+			 key, value, (unsigned long long)max);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int set_burst(struct root_disk *d, const char *value, char *why, size_t n)
+{
+	uint64_t ms;
+	int err = set_limit("burst", value, BLK_MAX_BURST, &ms, why, n);
+
+	d->limits.burst_ms = err ? 0 : (uint32_t)ms;
+	return err;
+}
+
+/* Only whether it can be understood: the disk's block size may be behind it. */
+static int set_fault(struct root_disk *d, const char *value, char *why, size_t n)
+{
+	struct blk_fault f[BLK_MAX_FAULTS];
+	int count = blk_fault_parse(value, 512, f, BLK_MAX_FAULTS, why, n);
+
+	if (count < 0)
+		return count;
+	if (d->nr_faults == ROOT_MAX_FAULTS) {
+		snprintf(why, n, "fault=%s: join them with '+', %u keys are the limit", value,
+			 ROOT_MAX_FAULTS);
+		return -EINVAL;
+	}
+	d->fault[d->nr_faults++] = value;
+	return 0;
+}
+
 static int set_key(struct root_disk *d, const char *key, const char *value, char *why, size_t n)
 {
 	int v = 0, err;
@@ -142,7 +179,7 @@ static int set_key(struct root_disk *d, const char *key, const char *value, char
 	if (!value) {
 		snprintf(why, n,
 			 "'%s' has no value (keys: path lun controller readonly engine cache "
-			 "direct serial size block type)",
+			 "direct serial size block type iops bps burst fault)",
 			 key);
 		return -EINVAL;
 	}
@@ -186,9 +223,17 @@ static int set_key(struct root_disk *d, const char *key, const char *value, char
 		d->blk.readonly = v;
 		return err;
 	}
+	if (!strcmp(key, "iops"))
+		return set_limit(key, value, BLK_MAX_IOPS, &d->limits.iops, why, n);
+	if (!strcmp(key, "bps"))
+		return set_limit(key, value, BLK_MAX_BPS, &d->limits.bytes_per_s, why, n);
+	if (!strcmp(key, "burst"))
+		return set_burst(d, value, why, n);
+	if (!strcmp(key, "fault"))
+		return set_fault(d, value, why, n);
 	snprintf(why, n,
 		 "unknown key '%s' (keys: path lun controller readonly engine cache direct "
-		 "serial size block type)",
+		 "serial size block type iops bps burst fault)",
 		 key);
 	return -EINVAL;
 }

@@ -139,7 +139,7 @@ static int add_controller(struct guest *g, uint32_t index)
 {
 	struct root *r = g->root;
 	char name[16];
-	struct storvsp_config cfg = { .name = name };
+	struct storvsp_config cfg = { .name = name, .stuck_ms = r->cfg.stuck_ms };
 	char key[] = "hvbus-scsi-controller-0";
 	uint32_t vps = hv_partition_nr_vps(g->partition), i;
 	int err;

@@ -92,6 +92,28 @@ static void add_channel(void *ctx, const struct vmbus_channel_info *c)
 	json_array_append_new(ctx, o);
 }
 
+static json_t *stuck_json(const struct storvsp *s)
+{
+	struct storvsp_stuck k[64];
+	uint32_t n = storvsp_stuck(s, k, ARRAY_SIZE(k));
+	json_t *a = json_array();
+
+	for (uint32_t i = 0; i < n; i++) {
+		json_t *o = json_object();
+
+		set(o, "sub_channel", I(k[i].channel));
+		set(o, "lun", I(k[i].lun));
+		set(o, "command", text(k[i].name));
+		set(o, "opcode", I(k[i].opcode));
+		set(o, "lba", I(k[i].lba));
+		set(o, "blocks", I(k[i].blocks));
+		set(o, "age_us", I(k[i].age_ns / 1000));
+		set(o, "where", text(k[i].where));
+		json_array_append_new(a, o);
+	}
+	return a;
+}
+
 static json_t *controller_json(const struct storvsp *s, uint32_t index)
 {
 	json_t *o = json_object();
@@ -113,6 +135,8 @@ static json_t *controller_json(const struct storvsp *s, uint32_t index)
 	    json_real(st.latency_count ? (double)st.latency_ns_sum / (double)st.latency_count / 1e3
 				       : 0));
 	set(o, "latency_max_us", I(st.latency_ns_max / 1000));
+	set(o, "stuck_ever", I(st.stuck));
+	set(o, "stuck", stuck_json(s));
 	return o;
 }
 
@@ -177,6 +201,51 @@ static uint64_t oldest_us(const struct root *r, const struct disk *k)
 	return oldest / 1000;
 }
 
+static json_t *limits_json(const struct blk_dev *dev)
+{
+	struct blk_policy_stats ps;
+	struct blk_limits l;
+	json_t *o;
+
+	blk_dev_get_limits(dev, &l);
+	if (!l.iops && !l.bytes_per_s)
+		return json_null();
+	blk_dev_policy_stats(dev, &ps);
+	o = json_object();
+	set(o, "iops", I(l.iops));
+	set(o, "bps", I(l.bytes_per_s));
+	set(o, "burst_ms", I(l.burst_ms));
+	set(o, "limited", I(ps.limited));
+	set(o, "waiting", I(ps.waiting));
+	return o;
+}
+
+static json_t *injected_json(const struct blk_dev *dev)
+{
+	struct blk_fault_info f[BLK_MAX_FAULTS];
+	uint32_t n = blk_dev_faults(dev, f, BLK_MAX_FAULTS);
+	json_t *a = json_array();
+
+	for (uint32_t i = 0; i < n; i++) {
+		json_t *o = json_object();
+
+		set(o, "id", I(f[i].id));
+		set(o, "ops", I(f[i].fault.ops));
+		set(o, "first", I(f[i].fault.first));
+		set(o, "end", I(f[i].fault.end));
+		set(o, "per_million", I(f[i].fault.per_million));
+		set(o, "error",
+		    f[i].fault.error ? text(strerrorname_np(-f[i].fault.error)) : json_null());
+		set(o, "delay_us", I(f[i].fault.delay_us));
+		set(o, "stuck", json_boolean(f[i].fault.stuck));
+		set(o, "times", I(f[i].fault.times));
+		set(o, "hits", I(f[i].hits));
+		set(o, "held", I(f[i].held));
+		json_array_append_new(a, o);
+	}
+	return a;
+}
+
 static json_t *disk_json(const struct root *r, const struct disk *k)
 {
 	json_t *o = json_object();
@@ -214,6 +283,8 @@ static json_t *disk_json(const struct root *r, const struct disk *k)
 	set(o, "in_flight", I(bs.in_flight));
 	set(o, "oldest_us", I(oldest_us(r, k)));
 	set(o, "flush_failed", json_boolean(blk_dev_flush_failed(k->dev)));
+	set(o, "limits", limits_json(k->dev));
+	set(o, "injected", injected_json(k->dev));
 	return o;
 }
 

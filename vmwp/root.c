@@ -93,6 +93,34 @@ static int create_lun(struct root *r, const struct root_disk *d, struct disk *k,
 	return err;
 }
 
+static int add_faults(struct blk_dev *dev, const struct root_disk *d, const char *text, char *why,
+		      size_t n)
+{
+	struct blk_fault f[BLK_MAX_FAULTS];
+	int count = blk_fault_parse(text, d->blk.block_size, f, BLK_MAX_FAULTS, why, n);
+	int err = count < 0 ? count : 0;
+
+	for (int i = 0; i < count && !err; i++) {
+		err = blk_dev_fault_add(dev, &f[i], NULL);
+		if (err)
+			snprintf(why, n, "%s: fault=%s: %s", disk_label(d), text, strerror(-err));
+	}
+	return err;
+}
+
+static int set_policy(struct blk_dev *dev, const struct root_disk *d, char *why, size_t n)
+{
+	int err = 0;
+
+	if (d->limits.iops || d->limits.bytes_per_s)
+		err = blk_dev_set_limits(dev, &d->limits);
+	if (err)
+		snprintf(why, n, "%s: limits: %s", disk_label(d), strerror(-err));
+	for (uint32_t i = 0; i < d->nr_faults && !err; i++)
+		err = add_faults(dev, d, d->fault[i], why, n);
+	return err;
+}
+
 static int open_disk(struct root *r, const struct root_disk *d, char *why, size_t n)
 {
 	struct disk *k = &r->disk[r->nr_disks];
@@ -104,7 +132,9 @@ static int open_disk(struct root *r, const struct root_disk *d, char *why, size_
 	err = blk_dev_open(&k->dev, &d->blk, why, n);
 	if (err)
 		return err;
-	err = create_lun(r, d, k, why, n);
+	err = set_policy(k->dev, d, why, n);
+	if (!err)
+		err = create_lun(r, d, k, why, n);
 	if (err) {
 		blk_dev_close(k->dev);
 		return err;

@@ -16,6 +16,7 @@ struct root;
 
 #define ROOT_MAX_DISKS	     64
 #define ROOT_MAX_CONTROLLERS 4
+#define ROOT_MAX_FAULTS	     8 /* texts per disk */
 
 #define ROOT_LUN_NEXT	     0xff /* lun: the next free one of the controller */
 
@@ -24,6 +25,9 @@ struct root_disk {
 	uint8_t controller, lun;
 	const char *serial;
 	enum scsi_type type; /* SCSI_DVD: a drive with the image in it, read-only */
+	struct blk_limits limits;
+	const char *fault[ROOT_MAX_FAULTS]; /* as blk_fault_parse() takes them */
+	uint32_t nr_faults;
 };
 
 struct root_config {
@@ -37,12 +41,14 @@ struct root_config {
 	uint32_t max_partitions; /* 0 = 1024 */
 	uint64_t max_memory;	 /* per partition; 0 = 1 GiB */
 	enum sandbox_mode sandbox;
+	uint32_t stuck_ms; /* requests older than this are reported; 0 = 10 s */
 };
 
 /*
  * Parses one --disk argument ("path=F,lun=N,controller=N,readonly,engine=..,cache=..,
- * direct=on|off,serial=..,size=..") into *@out. Strings point into @arg, which is modified
- * and must stay valid. On error a sentence naming the key and what is allowed is in @why.
+ * direct=on|off,serial=..,size=..,iops=N,bps=SIZE,burst=MS,fault=SPEC") into *@out. Strings point
+ * into @arg, which is modified and must stay valid. On error a sentence naming the key and what is
+ * allowed is in @why.
  */
 int root_parse_disk(struct root_disk *out, char *arg, char *why, size_t whylen);
 

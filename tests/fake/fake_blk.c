@@ -9,6 +9,7 @@
 
 #include "base/atomic.h"
 #include "base/iov.h"
+#include "vsp/storvsp/blk/blk_policy.h"
 
 #define FAKE_SIZE (64u << 20)
 
@@ -270,4 +271,18 @@ const char *blk_engine_name(enum blk_engine e)
 {
 	(void)e;
 	return "fake";
+}
+
+enum blk_where blk_req_where(const struct blk_queue *q, const struct blk_req *r)
+{
+	(void)q;
+	(void)r;
+	return BLK_AT_KERNEL;
+}
+
+bool blk_cancel(struct blk_queue *q, struct blk_req *r)
+{
+	(void)q;
+	(void)r;
+	return false;
 }

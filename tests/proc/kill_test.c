@@ -113,9 +113,9 @@ static pid_t start_root(void)
 		cfg = (struct root_config){
 			.socket = sock, .nr_disks = 2, .spin_us = 20, .cpu = -1
 		};
-		cfg.disk[0] = (struct root_disk){ { .path = image, .direct = -1 }, 0, 0, NULL };
-		cfg.disk[1] =
-			(struct root_disk){ { .path = canary_image, .direct = -1 }, 0, 1, NULL };
+		cfg.disk[0] = (struct root_disk){ .blk = { .path = image, .direct = -1 } };
+		cfg.disk[1] = (struct root_disk){ .blk = { .path = canary_image, .direct = -1 },
+						  .lun = 1 };
 		if (root_create(&root, &cfg, why, sizeof(why))) {
 			fprintf(stderr, "root: %s\n", why);
 			_exit(3);

@@ -19,6 +19,11 @@ expect 2 "needs a value" "$HVBUS" serve --socket
 expect 2 "unknown key 'pth'" "$HVBUS" serve --socket "$S" --disk "pth=$T/ok.img"
 expect 2 "allowed are auto io_uring libaio threads memory null" "$HVBUS" serve --socket "$S" --disk "path=x,engine=fast"
 expect 2 "a number from 0 to 63" "$HVBUS" serve --socket "$S" --disk "path=x,lun=64"
+expect 2 "a number from 1 to" "$HVBUS" serve --socket "$S" --disk "path=x,iops=0"
+expect 2 "a number from 1 to" "$HVBUS" serve --socket "$S" --disk "path=x,bps=fast"
+expect 2 "a number from 1 to 60000" "$HVBUS" serve --socket "$S" --disk "path=x,burst=1000000"
+expect 2 "it does nothing" "$HVBUS" serve --socket "$S" --disk "path=x,fault=write:5-6"
+expect 2 "'eoi' is none of" "$HVBUS" serve --socket "$S" --disk "path=x,fault=write:eoi"
 expect 2 "allowed are never adaptive always" "$HVBUS" serve --socket "$S" --disk "path=$T/ok.img" --poll sometimes
 expect 2 "a number from 1 to 512" "$HVBUS" bench disk --iodepth 0
 expect 2 "allowed are read write" "$HVBUS" bench disk --rw scribble

@@ -61,6 +61,7 @@ int stor_chan_open(struct stor_chan **out, struct storvsp *s, uint16_t sub, stru
 	c->primary_opening = load_acquire(&s->primary_opening); /* pairs with primary_opened() */
 	c->call.fn = chan_called;
 	c->reset_timer.fire = stor_reset_timeout;
+	c->watch.fire = stor_watch_tick;
 	err = map_lazily(c->reqs_len, &c->reqs);
 	if (err)
 		goto free_chan;
@@ -138,6 +139,19 @@ static void drop_old_media(struct stor_chan *c)
 	}
 }
 
+/* The disk's other users get their share whatever this partition does. */
+static int open_queue(struct stor_chan *c, struct scsi_lun *lun, struct blk_queue **out)
+{
+	int err = blk_queue_create(out, scsi_lun_dev(lun), c->loop);
+
+	if (err)
+		return err;
+	err = blk_queue_set_owner(*out, c->ctl->owner);
+	if (err)
+		blk_queue_destroy(*out);
+	return err;
+}
+
 /* First use of a LUN on this channel. */
 struct stor_lun *stor_chan_lun_slow(struct stor_chan *c, uint8_t number, int *err)
 {
@@ -150,7 +164,7 @@ struct stor_lun *stor_chan_lun_slow(struct stor_chan *c, uint8_t number, int *er
 		c->lun[number].nexus = scsi_target_nexus(c->target, number);
 		return &c->lun[number];
 	}
-	*err = blk_queue_create(&c->lun[number].queue, scsi_lun_dev(lun), c->loop);
+	*err = open_queue(c, lun, &c->lun[number].queue);
 	if (*err) {
 		c->lun[number].queue = NULL;
 		log_ratelimited(LOG_ERROR, "%s: no I/O queue for LUN %u: %s",
@@ -166,6 +180,7 @@ static void fold_stats(struct storvsp *s, const struct stor_chan *c)
 {
 	s->closed.requests += c->requests;
 	s->closed.rejected += c->rejected;
+	s->closed.stuck += c->stat_stuck;
 	s->closed.latency_ns_sum += c->latency_sum;
 	s->closed.latency_count += c->latency_count;
 	if (c->latency_max > s->closed.latency_ns_max)
@@ -198,6 +213,7 @@ static void chan_end(struct stor_chan *c)
 	if (__atomic_load_n(&c->posted, __ATOMIC_ACQUIRE))
 		return;
 	loop_timer_cancel(c->loop, &c->reset_timer);
+	loop_timer_cancel(c->loop, &c->watch);
 	stor_chan_free(c);
 	vmbus_device_closed(dev, sub); /* may free the controller */
 }
@@ -219,19 +235,40 @@ static void chan_called(struct loop_call *call)
 			chan_end(c);
 		return;
 	}
+	if (__atomic_exchange_n(&c->abort_asked, 0, __ATOMIC_ACQ_REL)) /* see abort_others() */
+		stor_chan_abort_tasks(c);
 	if (!c->sub)
 		stor_notify(c);
 	drop_old_media(c);
 	vmbus_device_kick(c->ctl->dev, c->sub);
 }
 
+/* The end of a task that scsi_task_abort() took back: for the guest, aborted and no error. */
+static void task_aborted(struct scsi_task *t)
+{
+	struct stor_chan *c = container_of(t, struct stor_req, task)->chan;
+
+	t->status = SCSI_TASK_ABORTED;
+	t->sense_len = 0;
+	t->transferred = 0;
+	t->done = c->task_done;
+	t->done(t);
+}
+
 void stor_chan_abort_tasks(struct stor_chan *c)
 {
 	uint32_t i;
 
-	for (i = 0; i < c->touched; i++)
-		if (c->reqs[i].start_ns)
-			scsi_task_abort(&c->reqs[i].task);
+	for (i = 0; i < c->touched; i++) {
+		struct scsi_task *t = &c->reqs[i].task;
+
+		if (!c->reqs[i].start_ns)
+			continue;
+		c->task_done = t->done;
+		t->done = task_aborted;
+		if (!scsi_task_abort(t))
+			t->done = c->task_done;
+	}
 }
 
 void stor_chan_close(struct stor_chan *c)

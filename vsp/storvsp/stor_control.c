@@ -158,13 +158,18 @@ static uint32_t min_len(const struct storvsp *s, const struct op_desc *d)
 
 /* ---- resets ------------------------------------------------------------------------------ */
 
-void stor_reset_finish(struct stor_chan *c)
+static void answer_reset(struct stor_chan *c, uint32_t status)
 {
-	struct vstor_packet out = { .operation = VSTOR_OP_COMPLETE_IO };
+	struct vstor_packet out = { .operation = VSTOR_OP_COMPLETE_IO, .status = status };
 
 	c->resetting = false;
 	loop_timer_cancel(c->loop, &c->reset_timer);
 	stor_reply(c, c->reset_id, &out, c->reset_reply_len);
+}
+
+void stor_reset_finish(struct stor_chan *c)
+{
+	answer_reset(c, VSTOR_STATUS_SUCCESS);
 }
 
 void stor_reset_timeout(struct loop_timer *t)
@@ -172,18 +177,37 @@ void stor_reset_timeout(struct loop_timer *t)
 	struct stor_chan *c = container_of(t, struct stor_chan, reset_timer);
 
 	/*
-	 * The guest stops waiting about now. Its requests are all answered later, each with
-	 * its own status, and it keeps their buffers until then.
+	 * The kernel does not give back what it has, and may still write it: so the reset
+	 * failed. Those requests are all answered later, each with its own status.
 	 */
-	stor_reset_finish(c);
+	log_ratelimited(LOG_WARN, "%s: a reset failed, %u requests are stuck in the kernel",
+			vmbus_chan_name(c->chan), c->in_flight);
+	answer_reset(c, VSTOR_STATUS_IO_TIMEOUT);
 	vmbus_device_kick(c->ctl->dev, c->sub);
 }
 
+/* The bus, the adapter and the LUN are those of all channels. */
+static void abort_others(struct stor_chan *c)
+{
+	struct storvsp *s = c->ctl;
+
+	pthread_mutex_lock(&s->lock);
+	for (uint32_t i = 0; i < ARRAY_SIZE(s->chan); i++) {
+		if (!s->chan[i] || s->chan[i] == c)
+			continue;
+		store_release(&s->chan[i]->abort_asked, 1); /* pairs with chan_called() */
+		stor_chan_post(s->chan[i]);
+	}
+	pthread_mutex_unlock(&s->lock);
+}
+
 /*
- * Transfers are not cut short: what is in flight on this channel completes with its own
- * status (only long UNMAPs and the like stop after their piece), and the answer to the
- * reset comes behind the last of it, so that no host write can follow the answer.
- * Meanwhile nothing new is read from the ring.
+ * What has not reached the kernel is answered as aborted at once. Transfers in the kernel are
+ * not cut short: they complete with their own status (only long UNMAPs and the like stop
+ * after their piece), and the answer to the reset comes behind the last of them, so
+ * that no host write can follow success. If they hang, the answer is IO_TIMEOUT, in time,
+ * and promises nothing. Meanwhile nothing new is read from the ring. The other channels
+ * give back what they hold too, but nobody waits for theirs.
  */
 static void reset(struct stor_chan *c, const struct vmpkt *pkt, const struct vstor_packet *in)
 {
@@ -193,12 +217,13 @@ static void reset(struct stor_chan *c, const struct vmpkt *pkt, const struct vst
 	c->reset_id = pkt->trans_id;
 	c->reset_reply_len = stor_reply_len(pkt);
 	c->resetting = true;
-	if (!c->in_flight) {
+	abort_others(c);
+	if (c->in_flight)
+		stor_chan_abort_tasks(c); /* answers behind the last one, if that was all */
+	else
 		stor_reset_finish(c);
-		return;
-	}
-	stor_chan_abort_tasks(c);
-	loop_timer_arm(c->loop, &c->reset_timer, STOR_RESET_WAIT_NS);
+	if (c->resetting)
+		loop_timer_arm(c->loop, &c->reset_timer, c->ctl->cfg.reset_ms * 1000000ull);
 }
 
 /* ---- dispatch ------------------------------------------------------------------------------ */

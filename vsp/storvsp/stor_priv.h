@@ -6,6 +6,7 @@
  *   stor_chan.c    one open channel: memory, request pool, LUN queues, its end
  *   stor_control.c everything of the protocol that is not EXECUTE_SRB
  *   stor_worker.c  the data path: drain, execute, complete
+ *   stor_watch.c   the ages of requests
  *
  * Order of ends: close() stops the rings; what is in flight finishes into nothing; the
  * last one ends the channel on a later turn of its loop: queues, memory reference,
@@ -28,12 +29,14 @@ enum stor_state {
 	STOR_READY,	 /* SRBs */
 };
 
-#define STOR_BATCH	   32u /* packets per drain: one busy guest must not starve the others */
-#define STOR_PUBLISH	   8u  /* completions between two publications inside a batch */
-#define STOR_REPLY_SPACE   88u /* ring bytes of the longest completion: 16 + 64 + 8 */
-#define STOR_SAMPLE	   64u /* one request in this many is timed */
-#define STOR_IOV_INLINE	   4
-#define STOR_RESET_WAIT_NS 4000000000ull /* a guest gives up on a reset after 5 s */
+#define STOR_BATCH	 32u /* packets per drain: one busy guest must not starve the others */
+#define STOR_PUBLISH	 8u  /* completions between two publications inside a batch */
+#define STOR_REPLY_SPACE 88u /* ring bytes of the longest completion: 16 + 64 + 8 */
+#define STOR_SAMPLE	 64u /* one request in this many is timed */
+#define STOR_IOV_INLINE	 4
+#define STOR_RESET_MS	 4000u /* a guest gives up on a reset after 5 s */
+#define STOR_STUCK_MS	 10000u
+#define STOR_STUCK	 16u /* stuck requests of a channel that are told apart */
 
 /*
  * One request. The scatter list is in the request itself when it is short, else in
@@ -58,6 +61,14 @@ struct stor_lun {		 /* a LUN as this channel uses it */
 	struct scsi_medium *medium;
 	uint32_t in_flight;
 };
+
+/* A stuck request, until @slot holds another. */
+struct stor_stuck {
+	uint32_t slot;	   /* STOR_NO_SLOT: the ring */
+	uint64_t start_ns; /* when the request in @slot, or the ring's waiting, began */
+	struct storvsp_stuck info;
+};
+#define STOR_NO_SLOT UINT32_MAX
 
 /*
  * One opening of one channel. A channel that is closed and opened again gets a new
@@ -94,9 +105,20 @@ struct stor_chan {
 	uint64_t reset_id;
 	uint16_t reset_reply_len;
 	struct loop_timer reset_timer;
+	void (*task_done)(struct scsi_task *t); /* of the task that is being aborted */
+
+	bool watching; /* @watch is armed */
+	struct loop_timer watch;
+	uint64_t watched_until;		    /* who began until then has been reported */
+	uint64_t ring_since, ring_requests; /* packets wait, and @requests does not move */
+	bool ring_reported;
+	uint64_t stat_stuck;
+	uint32_t nr_stuck; /* this and @stuck: under ctl->lock */
+	struct stor_stuck stuck[STOR_STUCK];
 
 	struct loop_call call; /* see stor_chan_post() */
 	uint32_t posted;       /* @call is on its way. Any thread */
+	uint32_t abort_asked;  /* another channel was reset. Any thread */
 	struct stor_lun lun[SCSI_MAX_LUNS];
 };
 
@@ -104,6 +126,7 @@ struct storvsp {
 	struct vmbus_device *dev;
 	struct scsi_target *target;
 	struct storvsp_config cfg;
+	uint64_t owner; /* the partition, for the limits of disks that it shares */
 	char name[32];
 	void (*gone)(void *ctx);
 	void *gone_ctx;
@@ -134,7 +157,10 @@ int stor_chan_open(struct stor_chan **out, struct storvsp *s, uint16_t sub,
 void stor_chan_free(struct stor_chan *c);
 /* The device's close(): stops using the rings; the channel ends when nothing is in flight. */
 void stor_chan_close(struct stor_chan *c);
-/* Commands that work piece by piece stop after their piece; single transfers finish. */
+/*
+ * What has not reached the kernel ends now, as aborted; commands that work piece by piece
+ * stop after their piece; single transfers finish.
+ */
 void stor_chan_abort_tasks(struct stor_chan *c);
 /* Any thread that found @c in the table under the lock: look at the channel on its loop. */
 void stor_chan_post(struct stor_chan *c);
@@ -212,11 +238,17 @@ ALWAYS_INLINE void stor_req_put(struct stor_chan *c, struct stor_req *r)
 
 /* Any packet that is not an EXECUTE_SRB to be executed. */
 void stor_control(struct stor_chan *c, const struct vmpkt *pkt);
-/* Nothing is in flight any more, or the wait is over: answers the reset. */
+/* Nothing is in flight any more: the reset succeeded. */
 void stor_reset_finish(struct stor_chan *c);
 void stor_reset_timeout(struct loop_timer *t);
 /* Sends ENUMERATE_BUS if one is due, allowed, and fits; true when it did. Primary's loop. */
 bool stor_notify(struct stor_chan *c);
 const char *stor_state_name(uint32_t state);
+
+/* ---- stor_watch.c ------------------------------------------------------------------- */
+
+/* Something happens on the channel: its requests are watched until nothing does. */
+void stor_watch_start(struct stor_chan *c);
+void stor_watch_tick(struct loop_timer *t);
 
 #endif

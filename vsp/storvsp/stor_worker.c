@@ -471,6 +471,8 @@ bool stor_chan_drain(struct stor_chan *c)
 		notified = stor_notify(c);
 	if (!vmbus_chan_pending(c->chan))
 		return notified;
+	if (unlikely(!c->watching))
+		stor_watch_start(c);
 	ready = chan_ready(c, &hold);
 	if (unlikely(hold))
 		return notified;

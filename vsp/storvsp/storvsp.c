@@ -94,6 +94,10 @@ static int check_config(struct storvsp_config *cfg)
 		cfg->max_transfer = DEFAULT_MAX_TRANSFER;
 	if (!cfg->queue_depth)
 		cfg->queue_depth = DEFAULT_DEPTH;
+	if (!cfg->stuck_ms)
+		cfg->stuck_ms = STOR_STUCK_MS;
+	if (!cfg->reset_ms)
+		cfg->reset_ms = STOR_RESET_MS;
 	if (!cfg->max_version)
 		cfg->max_version = VSTOR_V6_2;
 	if (cfg->max_transfer % 4096 || cfg->max_transfer > MOST_TRANSFER ||
@@ -133,6 +137,7 @@ int storvsp_create(struct storvsp **out, struct vmbus_bus *bus, struct scsi_targ
 		return -ENOMEM;
 	s->cfg = *cfg;
 	s->target = target;
+	s->owner = vmbus_bus_partition_id(bus);
 	snprintf(s->name, sizeof(s->name), "%s", cfg->name ? cfg->name : "scsi");
 	s->cfg.name = s->name;
 	pthread_mutex_init(&s->lock, NULL);
@@ -215,6 +220,7 @@ static void add_chan(struct storvsp_stats *out, const struct stor_chan *c)
 	out->channels++;
 	out->requests += load_relaxed(&c->requests);
 	out->rejected += load_relaxed(&c->rejected);
+	out->stuck += load_relaxed(&c->stat_stuck);
 	out->in_flight += load_relaxed(&c->stat_in_flight);
 	if (max > out->max_in_flight)
 		out->max_in_flight = max;
@@ -260,4 +266,35 @@ uint64_t storvsp_oldest_ns(const struct storvsp *s, uint8_t lun)
 	}
 	pthread_mutex_unlock(lock);
 	return oldest && now > oldest ? now - oldest : 0;
+}
+
+static uint32_t copy_stuck(const struct stor_chan *c, struct storvsp_stuck *out, uint32_t max)
+{
+	uint64_t now = clock_ns();
+	uint32_t i, n = 0;
+
+	for (i = 0; i < c->nr_stuck && n < max; i++) {
+		const struct stor_stuck *k = &c->stuck[i];
+
+		/* Done since the channel looked. */
+		if (k->slot != STOR_NO_SLOT &&
+		    load_relaxed(&c->reqs[k->slot].start_ns) != k->start_ns)
+			continue;
+		out[n] = k->info;
+		out[n++].age_ns = now - k->start_ns;
+	}
+	return n;
+}
+
+uint32_t storvsp_stuck(const struct storvsp *s, struct storvsp_stuck *out, uint32_t max)
+{
+	pthread_mutex_t *lock = (pthread_mutex_t *)&s->lock;
+	uint32_t n = 0;
+
+	pthread_mutex_lock(lock);
+	for (uint32_t i = 0; i < ARRAY_SIZE(s->chan); i++)
+		if (s->chan[i])
+			n += copy_stuck(s->chan[i], out + n, max - n);
+	pthread_mutex_unlock(lock);
+	return n;
 }

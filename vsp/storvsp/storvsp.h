@@ -25,6 +25,8 @@ struct storvsp_config {
 	uint32_t queue_depth;	  /* requests in flight per channel; 0 = 512 */
 	uint16_t max_version;	  /* highest VSTOR version accepted; 0 = 6.2 */
 	const char *name;	  /* "scsi0" */
+	uint32_t stuck_ms;	  /* requests older than this are reported; 0 = 10 s */
+	uint32_t reset_ms;	  /* a reset is answered within; 0 = 4 s: guests give up after 5 */
 };
 
 /*
@@ -54,10 +56,27 @@ struct storvsp_stats {
 	uint64_t rejected; /* of them, those the protocol layer refused */
 	uint32_t in_flight, max_in_flight;
 	uint64_t oldest_ns; /* age of the oldest request in flight, 0 = none */
+	uint64_t stuck;	    /* requests that ever became older than stuck_ms */
 	/* Request read to completion queued, of one request in 64. */
 	uint64_t latency_ns_sum, latency_count, latency_ns_max;
 };
 void storvsp_stats(const struct storvsp *s, struct storvsp_stats *out);
+
+/* A request that has been under way for longer than stuck_ms. */
+struct storvsp_stuck {
+	uint16_t channel; /* 0 = primary */
+	uint8_t lun, opcode;
+	uint64_t lba;
+	uint32_t blocks;
+	uint64_t age_ns;
+	const char *name;  /* "WRITE(10)"; "?" in the ring: not read yet, only age_ns counts */
+	const char *where; /* "ring", "limit", "fault", "engine", "kernel" */
+};
+/*
+ * The oldest of each channel, as they were when the channel looked last, a quarter of stuck_ms
+ * ago at most. Returns how many of @max there are. Any thread.
+ */
+uint32_t storvsp_stuck(const struct storvsp *s, struct storvsp_stuck *out, uint32_t max);
 
 /* Age of the oldest request in flight to @lun, 0 = none. */
 uint64_t storvsp_oldest_ns(const struct storvsp *s, uint8_t lun);

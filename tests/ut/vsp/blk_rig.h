@@ -41,7 +41,8 @@ struct io {
 	bool done;
 };
 
-__attribute__((unused)) static bool in_submit; /* done() must never be called from blk_submit() */
+__attribute__((
+	unused)) static __thread bool in_submit; /* done() must never be called from blk_submit() */
 
 /* ---- images ---------------------------------------------------------------- */
 

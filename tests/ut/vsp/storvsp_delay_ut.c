@@ -53,6 +53,7 @@ struct blk_dev *scsi_lun_dev(struct scsi_lun *l)
 	return &devs[l - luns];
 }
 
+static struct vmbus_bus *bus;
 static uint64_t noted;
 
 void scsi_lun_note_latency(struct scsi_lun *l, uint64_t ns)
@@ -114,10 +115,43 @@ void blk_queue_destroy(struct blk_queue *q)
 	free(q);
 }
 
-void scsi_task_abort(struct scsi_task *t)
+int blk_queue_set_owner(struct blk_queue *q, uint64_t owner)
 {
-	(void)t;
+	ck_assert(q->alive);
+	ck_assert_uint_eq(owner, vmbus_bus_partition_id(bus));
+	return 0;
+}
+
+/* What the test holds counts as in the kernel, unless it says otherwise. */
+static bool abortable;
+
+bool scsi_task_abort(struct scsi_task *t)
+{
+	uint32_t i = 0;
+
 	n_aborted++;
+	if (!abortable)
+		return false;
+	while (waiting[i] != t)
+		i++;
+	memmove(&waiting[i], &waiting[i + 1], (--n_waiting - i) * sizeof(*waiting));
+	t->status = SCSI_CHECK_CONDITION;
+	t->done(t);
+	return true;
+}
+
+const char *blk_where_name(enum blk_where w)
+{
+	return w == BLK_AT_KERNEL ? "kernel" : "?";
+}
+
+void scsi_task_position(const struct scsi_task *t, struct scsi_position *out)
+{
+	*out = (struct scsi_position){ .name = "READ(10)",
+				       .opcode = t->cdb[0],
+				       .lba = t->cdb[5],
+				       .blocks = 8,
+				       .where = BLK_AT_KERNEL };
 }
 
 static void fill(struct scsi_task *t)
@@ -186,7 +220,6 @@ static void finish_all(void)
 /* ---- fixture ---------------------------------------------------------------------------- */
 
 static struct loop *loop;
-static struct vmbus_bus *bus;
 static struct storvsp *ctl;
 static struct mock_guest g;
 static uint64_t buf;
@@ -203,7 +236,7 @@ static void setup_depth(uint32_t depth)
 	struct storvsp_config cfg = { .max_subchannels = 2, .queue_depth = depth, .name = "d" };
 
 	n_waiting = n_executed = n_aborted = queues = queue_error = 0;
-	instant = false;
+	instant = abortable = false;
 	answer = SCSI_GOOD;
 	answer_key = 0;
 	gone_calls = 0;
@@ -549,6 +582,7 @@ START_TEST(reset_is_answered_in_bounded_time)
 	c->reset_timer.fire(&c->reset_timer); /* as the loop would by then */
 	ck_assert(mock_guest_recv(&g, &a));
 	ck_assert_uint_eq(a.id, MOCK_RESET_ID);
+	ck_assert_uint_eq(a.p.status, VSTOR_STATUS_IO_TIMEOUT); /* it promises nothing */
 	ck_assert_uint_eq(c->reset_timer.due_ns, 0);
 	for (i = 0; i < 10; i++) {
 		finish(0);
@@ -556,6 +590,45 @@ START_TEST(reset_is_answered_in_bounded_time)
 		ck_assert_uint_lt(a.id, 1000);
 	}
 	ck_assert(!mock_guest_recv(&g, &a)); /* the reset is not answered twice */
+}
+END_TEST
+
+/* What the kernel does not have is answered as aborted, and the reset behind it at once. */
+START_TEST(reset_takes_back_what_is_not_in_the_kernel)
+{
+	struct mock_answer a;
+	uint32_t i;
+
+	send_reads(0, 10);
+	fake_bus_settle(bus, 50);
+	abortable = true;
+	send_reset(VSTOR_OP_RESET_LUN);
+	for (i = 0; i < 10; i++) {
+		ck_assert(mock_guest_recv(&g, &a));
+		ck_assert_uint_eq(a.p.srb.srb_status, VSTOR_SRB_ABORTED);
+		ck_assert_uint_eq(a.p.srb.scsi_status, SCSI_TASK_ABORTED);
+		ck_assert_uint_eq(a.p.status, VSTOR_STATUS_CANCELLED);
+		ck_assert_uint_eq(a.p.srb.data_transfer_length, 0);
+	}
+	ck_assert(mock_guest_recv(&g, &a));
+	ck_assert_uint_eq(a.id, MOCK_RESET_ID);
+	ck_assert_uint_eq(a.p.status, 0);
+	ck_assert_uint_eq(ctl->chan[0]->reset_timer.due_ns, 0);
+	ck_assert_uint_eq(in_flight(), 0);
+	send_reads(0, 5);
+	fake_bus_settle(bus, 50);
+	ck_assert_uint_eq(n_waiting, 5);
+}
+END_TEST
+
+START_TEST(close_takes_back_what_is_not_in_the_kernel)
+{
+	send_reads(0, 10);
+	fake_bus_settle(bus, 50);
+	abortable = true;
+	fake_bus_close(bus, 0, 0);
+	ck_assert(fake_bus_settle(bus, 50));
+	ck_assert(fake_bus_closed(bus, 0, 0));
 }
 END_TEST
 
@@ -781,6 +854,8 @@ int main(void)
 	tcase_add_test(tc, oldest_request_is_known);
 	tcase_add_loop_test(tc, s25_s26_reset_waits_for_what_is_in_flight, 0, 3);
 	tcase_add_test(tc, reset_is_answered_in_bounded_time);
+	tcase_add_test(tc, reset_takes_back_what_is_not_in_the_kernel);
+	tcase_add_test(tc, close_takes_back_what_is_not_in_the_kernel);
 	tcase_add_test(tc, reset_when_idle_is_answered_at_once);
 	tcase_add_test(tc, close_during_a_reset);
 	tcase_add_test(tc, close_waits_for_the_last_request);

@@ -52,6 +52,7 @@ int blk_dev_init(struct blk_dev *d, const struct blk_ops *ops, const char *path)
 
 void blk_dev_fini(struct blk_dev *d)
 {
+	blk_policy_free(d);
 	pthread_mutex_destroy(&d->lock);
 	free(d->path);
 }
@@ -169,6 +170,7 @@ int blk_queue_create(struct blk_queue **out, struct blk_dev *d, struct loop *loo
 	pthread_mutex_lock(&d->lock);
 	q->next = d->queues;
 	d->queues = q;
+	blk_policy_queue_added(q);
 	pthread_mutex_unlock(&d->lock);
 	*out = q;
 	return 0;
@@ -184,6 +186,7 @@ void blk_queue_destroy(struct blk_queue *q)
 		link = &(*link)->next;
 	*link = q->next;
 	stats_add(&d->retired, &q->stats);
+	blk_policy_queue_gone(q);
 	pthread_mutex_unlock(&d->lock);
 	d->ops->queue_destroy(q);
 }
@@ -265,7 +268,7 @@ int blk_submit(struct blk_queue *q, struct blk_req *req)
 		return submit_nothing(q, req, r);
 	if (unlikely(req->start_ns))
 		note_start(req);
-	r = q->submit(q, req);
+	r = load_relaxed(&q->submit)(q, req);
 	account(q, req, r);
 	return r;
 }

@@ -247,11 +247,20 @@ int file_image_lock(int fd, const char *path, bool readonly, char *why, size_t w
 
 void file_image_unlock(int fd);
 
+/* ---- blk_parked.c: what waits --------------------------------------------- */
+
+/* struct blk_ops */
+bool file_holds(struct blk_queue *q, const struct blk_req *req);
+bool file_cancel(struct blk_queue *q, struct blk_req *req);
+
 /* ---- blk_thread.c ----------------------------------------------------- */
 
 /* The pool exists while somebody holds it. -EAGAIN, -ENOMEM. */
 int file_pool_get(void);
 void file_pool_put(void);
 int32_t file_pool_issue(struct file_queue *fq, struct blk_req *req, struct file_call *c);
+/* No helper has begun with it; and takes it from them. */
+bool file_pool_holds(const struct blk_req *req);
+bool file_pool_remove(struct blk_req *req);
 
 #endif

@@ -5,8 +5,8 @@
  *
  * Locks: one per device (struct blk_dev.lock). It protects the list of queues, every
  * queue's inbox, what the engine learns while it runs (info), and what the file engine
- * shares between queues (flushes, range locks). READ and WRITE take it only where the
- * device's blocks are larger than the guest's.
+ * shares between queues (flushes, range locks), and the policy (blk_policy_int.h). READ and WRITE
+ * take it only where the device's blocks are larger than the guest's.
  */
 #ifndef HVBUS_VSP_STORVSP_BLK_BLK_INT_H
 #define HVBUS_VSP_STORVSP_BLK_BLK_INT_H
@@ -70,6 +70,36 @@ static inline struct blk_req *blk_list_pop(struct blk_list *l)
 	return req;
 }
 
+/* Looks through the list. */
+static inline bool blk_list_has(const struct blk_list *l, const struct blk_req *req)
+{
+	const struct blk_req *r = l->head;
+
+	while (r && r != req)
+		r = blk_priv((struct blk_req *)r)->next;
+	return r;
+}
+
+/* Takes @req out of the middle; false: it is not in there. */
+static inline bool blk_list_remove(struct blk_list *l, struct blk_req *req)
+{
+	struct blk_req *before = NULL, *r = l->head;
+
+	while (r && r != req) {
+		before = r;
+		r = blk_priv(r)->next;
+	}
+	if (!r)
+		return false;
+	if (before)
+		blk_priv(before)->next = blk_priv(req)->next;
+	else
+		l->head = blk_priv(req)->next;
+	if (l->tail == req)
+		l->tail = before;
+	return true;
+}
+
 /* Takes everything out of @from, in order. */
 static inline struct blk_list blk_list_take(struct blk_list *from)
 {
@@ -87,6 +117,9 @@ struct blk_ops {
 	int (*submit)(struct blk_queue *q, struct blk_req *req);
 	/* A request that another thread (or an earlier turn) sent to @q, see blk_queue_mail(). */
 	void (*resume)(struct blk_queue *q, struct blk_req *req);
+	/* See blk_req_where() and blk_cancel(). NULL: what is in flight is out of reach. */
+	bool (*holds)(struct blk_queue *q, const struct blk_req *req);
+	bool (*cancel)(struct blk_queue *q, struct blk_req *req);
 	void (*close)(struct blk_dev *d); /* frees @d */
 };
 
@@ -96,12 +129,27 @@ struct blk_dev {
 	char *path; /* what info.path points to */
 	pthread_mutex_t lock;
 	struct blk_queue *queues;
-	struct blk_stats retired; /* of queues that are gone */
-	bool flush_failed;	  /* sticky; set under lock, read without */
+	struct blk_stats retired;  /* of queues that are gone */
+	bool flush_failed;	   /* sticky; set under lock, read without */
+	struct blk_policy *policy; /* made on first use, stays; set under lock, read without */
+	struct blk_owner *owners;  /* lock */
+};
+
+/* What a queue holds back (blk_policy_int.h). */
+struct blk_hold {
+	struct blk_list waiting; /* for tokens; dev->lock */
+	struct blk_list granted; /* has them, goes on when the queue looks; dev->lock */
+	struct blk_list held;	 /* by a fault; the loop's */
+	struct blk_owner *owner; /* dev->lock */
+	struct blk_queue *next;	 /* of the same owner, with something waiting; dev->lock */
+	struct loop_timer timer;
 };
 
 struct blk_queue {
-	/* Copies of the device's, so that the submission path touches one line. */
+	/*
+	 * Copies of the device's, so that the submission path touches one line. @submit leads
+	 * through the policy while there is one: any thread writes it, relaxed.
+	 */
 	int (*submit)(struct blk_queue *q, struct blk_req *req);
 	uint64_t size;
 	uint32_t block_mask;
@@ -114,6 +162,7 @@ struct blk_queue {
 	struct blk_list inbox; /* dev->lock */
 	bool inbox_posted;     /* dev->lock */
 	struct loop_call call;
+	struct blk_hold hold;
 };
 
 /* Fills the common part. @path may be NULL; copied. -ENOMEM. */
@@ -136,6 +185,11 @@ void blk_req_finish(struct blk_queue *q, struct blk_req *req, int result);
  * takes the lock before it looks).
  */
 void blk_queue_mail(struct blk_queue *q, struct blk_req *req);
+
+/* blk_policy.c: a queue came (linked, dev->lock held), goes (same), the device goes. */
+void blk_policy_queue_added(struct blk_queue *q);
+void blk_policy_queue_gone(struct blk_queue *q);
+void blk_policy_free(struct blk_dev *d);
 
 ALWAYS_INLINE void blk_count(uint64_t *counter, uint64_t n)
 {

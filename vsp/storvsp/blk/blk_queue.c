@@ -136,5 +136,7 @@ const struct blk_ops file_ops = {
 	.queue_destroy = file_queue_destroy,
 	.submit = file_submit,
 	.resume = file_resume,
+	.holds = file_holds,
+	.cancel = file_cancel,
 	.close = file_close,
 };

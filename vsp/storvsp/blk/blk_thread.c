@@ -127,6 +127,27 @@ int32_t file_pool_issue(struct file_queue *fq, struct blk_req *req, struct file_
 	return FILE_PENDING;
 }
 
+bool file_pool_holds(const struct blk_req *req)
+{
+	bool held;
+
+	pthread_mutex_lock(&pool.lock);
+	held = blk_list_has(&pool.work, req);
+	pthread_mutex_unlock(&pool.lock);
+	return held;
+}
+
+bool file_pool_remove(struct blk_req *req)
+{
+	bool out;
+
+	pthread_mutex_lock(&pool.lock);
+	out = blk_list_remove(&pool.work, req);
+	pool.queued -= out;
+	pthread_mutex_unlock(&pool.lock);
+	return out;
+}
+
 static int threads_init(struct file_queue *fq)
 {
 	(void)fq;

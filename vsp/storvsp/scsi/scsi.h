@@ -10,7 +10,7 @@
 #ifndef HVBUS_VSP_STORVSP_SCSI_SCSI_H
 #define HVBUS_VSP_STORVSP_SCSI_SCSI_H
 
-#include "vsp/storvsp/blk/blk.h"
+#include "vsp/storvsp/blk/blk_policy.h"
 
 #define SCSI_CDB_LEN   16
 #define SCSI_SENSE_LEN 18
@@ -216,11 +216,22 @@ struct scsi_nexus *scsi_target_nexus(struct scsi_target *target, uint8_t number)
 bool scsi_task_execute(struct scsi_task *task, struct scsi_nexus *nexus);
 
 /*
- * Asks a task that works piece by piece to stop after the piece in flight; it then ends
- * with ABORTED COMMAND. Other tasks end as they would have. Call on the task's loop,
- * between scsi_execute() and done.
+ * Ends a task that has not reached the kernel: true, and done has been called, from in here,
+ * with ABORTED COMMAND; nothing of it happens any more. Else false: one that works piece by
+ * piece stops after the piece in flight and then ends so, others end as they would have.
+ * Call on the task's loop, between scsi_execute() and done.
  */
-void scsi_task_abort(struct scsi_task *task);
+bool scsi_task_abort(struct scsi_task *task);
+
+/* Where a task is, between scsi_execute() and done. On its loop. For reports. */
+struct scsi_position {
+	const char *name; /* "WRITE(10)" */
+	uint8_t opcode;
+	uint64_t lba; /* of what is being done now; 0 for a flush */
+	uint32_t blocks;
+	enum blk_where where;
+};
+void scsi_task_position(const struct scsi_task *task, struct scsi_position *out);
 
 /* INQUIRY / REPORT LUNS sent to a (path, target) other than 0/0: nothing is there. */
 bool scsi_execute_nowhere(struct scsi_task *task);

@@ -134,7 +134,8 @@ bool scsi_walk_lock(struct scsi_task *t, uint64_t start, uint64_t end, bool excl
 	return scsi_range_lock(t, start, end, exclusive, walk_granted) && scsi_walk_run(t);
 }
 
-void scsi_task_abort(struct scsi_task *t)
+bool scsi_task_abort(struct scsi_task *t)
 {
 	t->walk.aborted = true;
+	return t->queue && blk_cancel(t->queue, &t->blk); /* an empty drive has no queue */
 }
