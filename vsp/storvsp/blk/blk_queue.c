@@ -136,5 +136,6 @@ const struct blk_ops file_ops = {
 	.queue_destroy = file_queue_destroy,
 	.submit = file_submit,
 	.resume = file_resume,
+	.resize = file_resize,
 	.close = file_close,
 };
