@@ -55,6 +55,7 @@ struct stor_lun {		 /* a LUN as this channel uses it */
 	struct blk_queue *queue; /* NULL: not used yet */
 	struct scsi_nexus *nexus;
 	uint32_t in_flight;
+	bool leaving; /* the channel waits for the last of them */
 };
 
 /*
@@ -95,6 +96,7 @@ struct stor_chan {
 
 	struct loop_call call; /* see stor_chan_post() */
 	uint32_t posted;       /* @call is on its way. Any thread */
+	uint64_t release;      /* bit per LUN to let go of; under the controller's lock */
 	struct stor_lun lun[SCSI_MAX_LUNS];
 };
 
@@ -114,8 +116,8 @@ struct storvsp {
 	uint32_t notify;	/* ENUMERATE_BUS is due. Any thread */
 
 	/*
-	 * Protects @chan and @closed: taken when channels open and end, and for statistics,
-	 * never per request.
+	 * Protects @chan, its channels' release and @closed: taken when channels open and end, and
+	 * for statistics, never per request.
 	 */
 	pthread_mutex_t lock;
 	struct stor_chan *chan[1 + STORVSP_MAX_SUBCHANNELS];
@@ -136,6 +138,8 @@ void stor_chan_close(struct stor_chan *c);
 void stor_chan_abort_tasks(struct stor_chan *c);
 /* Any thread that found @c in the table under the lock: look at the channel on its loop. */
 void stor_chan_post(struct stor_chan *c);
+/* Lets go of the LUNs in @c->release that have nothing in flight. */
+void stor_chan_release(struct stor_chan *c);
 /* The LUN's entry, with a queue; NULL when there is no such LUN or no queue (*@err then). */
 struct stor_lun *stor_chan_lun_slow(struct stor_chan *c, uint8_t number, int *err);
 

@@ -25,6 +25,9 @@ struct storvsp_config {
 	uint32_t queue_depth;	  /* requests in flight per channel; 0 = 512 */
 	uint16_t max_version;	  /* highest VSTOR version accepted; 0 = 6.2 */
 	const char *name;	  /* "scsi0" */
+	/* A channel gave up a LUN that storvsp_release_lun() named. Any loop; may be NULL. */
+	void (*released)(void *ctx);
+	void *released_ctx;
 };
 
 /*
@@ -42,6 +45,15 @@ void storvsp_destroy(struct storvsp *s, void (*gone)(void *ctx), void *ctx);
  * (ENUMERATE_BUS), now or when its ring has room; several calls may become one scan.
  */
 void storvsp_bus_changed(struct storvsp *s);
+
+/*
+ * LUN @number has left the target (scsi_target_detach()): every channel lets go of the disk when
+ * its last request to it is done, long ones are cut short. Commands that come later find no
+ * disk. storvsp_releasing() says how many channels still hold it; config.released() is called
+ * when that has changed. The number may be attached again when it is 0.
+ */
+void storvsp_release_lun(struct storvsp *s, uint8_t number);
+uint32_t storvsp_releasing(const struct storvsp *s, uint8_t number);
 
 struct storvsp_stats {
 	const char *state; /* "begin", "version", "properties", "end", "ready" */

@@ -55,7 +55,7 @@ ALWAYS_INLINE void scsi_count(uint64_t *counter, uint64_t n, uint32_t shard)
 struct scsi_lun {
 	/* fixed at creation: all that READ and WRITE look at */
 	struct blk_dev *dev;
-	uint64_t blocks;
+	uint64_t blocks;     /* but this: scsi_blocks(), once per command */
 	uint64_t max_blocks; /* per READ or WRITE */
 	uint16_t rules;	     /* OP_* that forbid something here; others need no look */
 	uint8_t shift;	     /* log2 of the block size */
@@ -79,6 +79,12 @@ struct scsi_lun {
 	struct scsi_counts counts[SCSI_SHARDS];
 };
 
+/*
+ * Among the attentions, which every command looks at: the LUN was detached, and may be freed as
+ * soon as no loop runs a command that came before.
+ */
+#define SCSI_NEXUS_GONE (1u << 31)
+
 struct scsi_nexus {
 	struct scsi_lun *lun;	    /* NULL: nothing attached; published with release */
 	uint32_t attentions;	    /* bit per enum scsi_ua; any thread sets, any loop takes */
@@ -89,6 +95,15 @@ struct scsi_nexus {
 struct scsi_target {
 	struct scsi_nexus nexus[SCSI_MAX_LUNS];
 };
+
+/*
+ * The capacity, which a resize changes under running commands. Relaxed: a command sees the old
+ * or the new one; who was told of the change (a unit attention) sees the new.
+ */
+ALWAYS_INLINE uint64_t scsi_blocks(const struct scsi_lun *l)
+{
+	return load_relaxed(&l->blocks);
+}
 
 ALWAYS_INLINE uint32_t scsi_block_size(const struct scsi_lun *l)
 {
