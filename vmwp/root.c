@@ -15,71 +15,6 @@
 
 #define END_LIMIT_NS 10000000000ull
 
-static const char *disk_label(const struct root_disk *d)
-{
-	return d->blk.path ? d->blk.path : blk_engine_name(d->blk.engine);
-}
-
-static bool lun_taken(const struct root *r, uint8_t controller, uint8_t number)
-{
-	for (uint32_t i = 0; i < r->nr_disks; i++) {
-		if (r->disk[i].controller == controller && r->disk[i].number == number)
-			return true;
-	}
-	return false;
-}
-
-static int choose_lun(struct root *r, const struct root_disk *d, uint8_t *out, char *why, size_t n)
-{
-	uint8_t lun = d->lun;
-
-	if (lun == ROOT_LUN_NEXT) {
-		for (lun = 0; lun < SCSI_MAX_LUNS && lun_taken(r, d->controller, lun); lun++)
-			;
-	}
-	if (lun >= SCSI_MAX_LUNS || lun_taken(r, d->controller, lun)) {
-		snprintf(why, n, "%s: controller %u has no free LUN%s", disk_label(d),
-			 d->controller, d->lun == ROOT_LUN_NEXT ? "" : " of that number");
-		return -EEXIST;
-	}
-	*out = lun;
-	return 0;
-}
-
-static int open_disk(struct root *r, const struct root_disk *d, char *why, size_t n)
-{
-	struct disk *k = &r->disk[r->nr_disks];
-	struct scsi_lun_config lc = { .serial = d->serial, .max_transfer = 256 * 1024 };
-	int err = choose_lun(r, d, &k->number, why, n);
-
-	if (err)
-		return err;
-	k->controller = d->controller;
-	err = blk_dev_open(&k->dev, &d->blk, why, n);
-	if (err)
-		return err;
-	lc.dev = k->dev;
-	err = scsi_lun_create(&k->lun, &lc);
-	if (err) {
-		snprintf(why, n, "%s: %s", disk_label(d), strerror(-err));
-		blk_dev_close(k->dev);
-		return err;
-	}
-	r->controllers |= 1u << d->controller;
-	r->nr_disks++;
-	return 0;
-}
-
-static void close_disks(struct root *r)
-{
-	while (r->nr_disks) {
-		struct disk *k = &r->disk[--r->nr_disks];
-
-		scsi_lun_destroy(k->lun);
-		blk_dev_close(k->dev);
-	}
-}
-
 static void on_stop(struct loop_bell *b)
 {
 	struct root *r = container_of(b, struct root, stop_bell);
@@ -170,9 +105,12 @@ static int start(struct root *r, char *why, size_t n)
 		snprintf(why, n, "event loop: %s", strerror(-err));
 		return err;
 	}
+	disks_init(r);
 	err = add_stop_bell(r);
 	for (uint32_t i = 0; !err && i < r->cfg.nr_disks; i++) {
-		err = open_disk(r, &r->cfg.disk[i], why, n);
+		struct disk *k;
+
+		err = disk_open(r, &r->cfg.disk[i], &k, why, n);
 		if (err)
 			return err;
 	}
@@ -230,7 +168,7 @@ void root_destroy(struct root *r)
 		listen_stop(r);
 		guest_end_all(r, END_LIMIT_NS);
 		io_threads_stop(r);
-		close_disks(r);
+		disks_close(r);
 		if (r->bell_added)
 			loop_bell_del(r->loop, &r->stop_bell);
 		loop_destroy(r->loop);
