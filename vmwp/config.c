@@ -112,8 +112,9 @@ int root_parse_lun(const char *text, uint8_t *controller, uint8_t *lun)
 	unsigned a, b;
 	char tail;
 
-	if (sscanf(text, "%3u:%3u%c", &a, &b, &tail) != 2 || !isdigit((unsigned char)*text) ||
-	    a >= ROOT_MAX_CONTROLLERS || b >= SCSI_MAX_LUNS)
+	if (text[strspn(text, "0123456789:")] || /* scanf takes signs and blanks too */
+	    sscanf(text, "%3u:%3u%c", &a, &b, &tail) != 2 || a >= ROOT_MAX_CONTROLLERS ||
+	    b >= SCSI_MAX_LUNS)
 		return -EINVAL;
 	*controller = (uint8_t)a;
 	*lun = (uint8_t)b;
