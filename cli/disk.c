@@ -318,10 +318,11 @@ static const struct cli_option list_options[] = { SOCKET, JSON, END };
 
 static void flags_of(const json_t *d, char *out, size_t n)
 {
-	snprintf(out, n, "%s%s%s%s", is_true(d, "readonly") ? "ro" : "rw",
-		 is_true(d, "direct") ? ",direct" : "",
-		 strcmp(str(d, "cache"), "writethrough") ? "" : ",sync",
-		 is_true(d, "flush_failed") ? ",FLUSH-FAILED" : "");
+	bool readonly = is_true(d, "readonly"), file = json_is_string(json_object_get(d, "path"));
+	bool sync = file && !readonly && !strcmp(str(d, "cache"), "writethrough");
+
+	snprintf(out, n, "%s%s%s%s", readonly ? "ro" : "rw", is_true(d, "direct") ? ",direct" : "",
+		 sync ? ",sync" : "", is_true(d, "flush_failed") ? ",FLUSH-FAILED" : "");
 }
 
 static void print_row(const json_t *d)
