@@ -80,6 +80,7 @@ wait_for 10 "$HVBUS" inspect --socket "$serve2"
 if command -v nbdinfo >/dev/null && [ -x "$RELEASE_HVBUS" ] && command -v nbdkit >/dev/null; then
 	echo "a running export"
 	attach 0:0 "$T/nbd"
+	wait_for 10 nbdinfo --size "nbd+unix:///?socket=$T/nbd"
 	is '.disks[0].partitions | length == 1'
 	disk add --disk engine=memory,size=1M | grep -q 'seen at once by partition' || fail "the partition is not named"
 	disk add --disk engine=memory,size=1M,controller=3 | grep -q 'controller is new' || fail "no word of the new controller"
