@@ -49,20 +49,17 @@ static int pin(int cpu)
 /*
  * Of one partition: its socket and memory; and when it opens all channels it may have, each a
  * doorbell and, with libaio, a bell for every disk. A few more for a moment as it connects.
+ * Disks and controllers may be added later.
  */
-static uint64_t fds_per_partition(const struct root *r)
-{
-	uint64_t channels = HV_MAX_VPS * (uint64_t)__builtin_popcount(r->controllers);
-
-	return 2 + 3 + channels + (uint64_t)HV_MAX_VPS * r->nr_disks;
-}
+static const uint64_t fds_per_partition =
+	2 + 3 + HV_MAX_VPS * ROOT_MAX_CONTROLLERS + HV_MAX_VPS * ROOT_MAX_DISKS;
 
 /* Standard files, loops with their bells, the socket, who has not said its name; disks twice. */
 static uint64_t max_fds(const struct root *r)
 {
 	uint64_t own = 16 + 4 * (uint64_t)r->cfg.io_threads + ROOT_MAX_PENDING + 2 * ROOT_MAX_DISKS;
 
-	return own + r->cfg.max_partitions * fds_per_partition(r);
+	return own + r->cfg.max_partitions * fds_per_partition;
 }
 
 /* The threads between the two: they inherit the first, and their rings come before the second. */

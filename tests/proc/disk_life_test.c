@@ -85,6 +85,7 @@ static void root_main(uint32_t io_threads, int ready)
 		.socket = sock,
 		.nr_disks = 2,
 		.io_threads = io_threads,
+		.sandbox = SANDBOX_ON, /* nothing of this may need to open a file */
 		.cpu = -1,
 		.disk = {
 			{ .blk = { .engine = BLK_ENGINE_MEMORY, .size = MIB }, .lun = LUN_MEMORY },
