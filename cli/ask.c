@@ -3,6 +3,7 @@
  * Talking to a running root as a control client.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -11,12 +12,13 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "hv-core/proc/proc_sock.h"
 #include "hv-core/proc/proc_wire.h"
 
-static int connect_root(const char *path)
+static int connect_root(const char *path, time_t wait_s)
 {
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
-	struct timeval limit = { .tv_sec = 5 };
+	struct timeval limit = { .tv_sec = wait_s };
 	int fd;
 
 	if (strlen(path) >= sizeof(sa.sun_path))
@@ -67,20 +69,31 @@ static char *receive_all(int fd, const char *path)
 	return buf;
 }
 
-char *cli_ask_root(const char *path, const char *command)
+char *cli_ask_root_with(const char *path, const char *request, const int *fds, int nr_fds,
+			unsigned wait_s)
 {
 	struct hv_proc_hello hello = {
 		.magic = HV_PROC_MAGIC,
 		.version = HV_PROC_VERSION,
 		.role = HV_PROC_CONTROL,
 	};
-	int fd = connect_root(path);
+	int fd = connect_root(path, wait_s), err;
 	char *answer;
 
-	if (send(fd, &hello, sizeof(hello), MSG_NOSIGNAL) < 0 ||
-	    send(fd, command, strlen(command), MSG_NOSIGNAL) < 0)
-		cli_die(CLI_FAILED, "%s: %s", path, strerror(errno));
+	err = proc_sock_send(fd, &hello, sizeof(hello), NULL, 0, 0);
+	if (!err)
+		err = proc_sock_send(fd, request, strlen(request), fds, nr_fds, 0);
+	if (err)
+		cli_die(CLI_FAILED, "%s: %s", path, strerror(-err));
 	answer = receive_all(fd, path);
 	close(fd);
 	return answer;
+}
+
+char *cli_ask_root(const char *path, const char *verb)
+{
+	char request[64];
+
+	snprintf(request, sizeof(request), "{\"do\": \"%s\"}", verb);
+	return cli_ask_root_with(path, request, NULL, 0, 5);
 }

@@ -31,6 +31,7 @@ struct cli_command {
 int cmd_serve(int argc, char **argv);
 int cmd_attach(int argc, char **argv);
 int cmd_inspect(int argc, char **argv);
+int cmd_disk(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
 int cmd_bench_disk(int argc, char **argv);
 int cmd_bench_ring(int argc, char **argv);
@@ -65,9 +66,12 @@ const char *cli_human(double v);
 const char *cli_human_bytes(double v);
 
 /*
- * Sends @command to the root at @socket; returns its whole answer (the caller frees) or
- * dies with a sentence that says what to do.
+ * Asks the root at @socket to do @verb (see vmwp/control.c); returns its whole answer (the
+ * caller frees) or dies with a sentence that says what to do.
  */
-char *cli_ask_root(const char *socket, const char *command);
+char *cli_ask_root(const char *socket, const char *verb);
+/* The same with a whole JSON object, descriptors, and seconds to wait for the answer. */
+char *cli_ask_root_with(const char *socket, const char *request, const int *fds, int nr_fds,
+			unsigned wait_s);
 
 #endif

@@ -93,6 +93,10 @@ static void print_partition(const json_t *p)
 
 static void print_disk(const json_t *d)
 {
+	if (!strcmp(str(d, "state"), "leaving")) {
+		printf("  %.0f:%-3.0f is being removed\n", num(d, "controller"), num(d, "lun"));
+		return;
+	}
 	printf("  %.0f:%-3.0f %-9s %-9s %s%s%s\n", num(d, "controller"), num(d, "lun"),
 	       cli_human_bytes(num(d, "size")), str(d, "engine"), str(d, "path"),
 	       json_is_true(json_object_get(d, "readonly")) ? " read-only" : "",

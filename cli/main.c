@@ -15,6 +15,7 @@ static const struct cli_command commands[] = {
 	{ "attach", "become a child partition; its disk over NBD, or as SCSI device of a command",
 	  cmd_attach },
 	{ "inspect", "show partitions, channels, disks and faults of a running root", cmd_inspect },
+	{ "disk", "add, remove, resize and list the disks of a running root", cmd_disk },
 	{ "bench", "measure the path: `bench disk`, `bench ring`", cmd_bench },
 };
 

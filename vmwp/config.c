@@ -108,6 +108,20 @@ int root_parse_size(const char *text, uint64_t *out)
 	return 0;
 }
 
+int root_parse_lun(const char *text, uint8_t *controller, uint8_t *lun)
+{
+	unsigned a, b;
+	char tail;
+
+	if (text[strspn(text, "0123456789:")] || /* scanf takes signs and blanks too */
+	    sscanf(text, "%3u:%3u%c", &a, &b, &tail) != 2 || a >= ROOT_MAX_CONTROLLERS ||
+	    b >= SCSI_MAX_LUNS)
+		return -EINVAL;
+	*controller = (uint8_t)a;
+	*lun = (uint8_t)b;
+	return 0;
+}
+
 static int set_size(struct root_disk *d, const char *value, char *why, size_t n)
 {
 	if (root_parse_size(value, &d->blk.size) || !d->blk.size) {

@@ -139,7 +139,10 @@ static int add_controller(struct guest *g, uint32_t index)
 {
 	struct root *r = g->root;
 	char name[16];
-	struct storvsp_config cfg = { .name = name, .stuck_ms = r->cfg.stuck_ms };
+	struct storvsp_config cfg = { .name = name,
+				      .stuck_ms = r->cfg.stuck_ms,
+				      .released = disk_released,
+				      .released_ctx = r };
 	char key[] = "hvbus-scsi-controller-0";
 	uint32_t vps = hv_partition_nr_vps(g->partition), i;
 	int err;
@@ -152,8 +155,8 @@ static int add_controller(struct guest *g, uint32_t index)
 	if (err)
 		return err;
 	name_initiator(g, index);
-	for (i = 0; i < r->nr_disks; i++) {
-		if (r->disk[i].controller != index)
+	for (i = 0; i < ROOT_MAX_DISKS; i++) {
+		if (r->disk[i].state != DISK_SERVING || r->disk[i].controller != index)
 			continue;
 		err = scsi_target_attach(g->target[index], r->disk[i].number, r->disk[i].lun);
 		if (err)

@@ -246,14 +246,70 @@ static json_t *injected_json(const struct blk_dev *dev)
 	return a;
 }
 
-static json_t *disk_json(const struct root *r, const struct disk *k)
+/* A guest whose controller is there but closed does not use the disk. */
+static bool has_open(const struct disk *k, const struct guest *g)
+{
+	struct storvsp_stats st;
+
+	if (!disk_seen_by(k, g))
+		return false;
+	storvsp_stats(g->ctl[k->controller], &st);
+	return st.channels > 0;
+}
+
+static json_t *partition_name(const struct guest *g)
 {
 	json_t *o = json_object();
+
+	set(o, "id", I(hv_partition_id(g->partition)));
+	set(o, "name", text(hv_partition_name(g->partition)));
+	return o;
+}
+
+static json_t *users_json(const struct disk *k)
+{
+	json_t *a = json_array();
+
+	for (const struct guest *g = k->root->guests; g; g = g->next) {
+		if (has_open(k, g))
+			json_array_append_new(a, partition_name(g));
+	}
+	return a;
+}
+
+json_t *inspect_viewers(const struct disk *k, bool seeing)
+{
+	json_t *a = json_array();
+
+	for (const struct guest *g = k->root->guests; g; g = g->next) {
+		if (!g->ending && disk_seen_by(k, g) == seeing)
+			json_array_append_new(a, partition_name(g));
+	}
+	return a;
+}
+
+/* What is being removed has nothing left to ask; who holds it is in its partition's entry. */
+static json_t *leaving_json(const struct disk *k)
+{
+	json_t *o = json_object();
+
+	set(o, "controller", I(k->controller));
+	set(o, "lun", I(k->number));
+	set(o, "state", text("leaving"));
+	return o;
+}
+
+json_t *inspect_disk(const struct root *r, const struct disk *k)
+{
+	json_t *o;
 	struct blk_info bi;
 	struct blk_stats bs;
 	struct scsi_lun_stats ls;
 	char sense[16];
 
+	if (k->state != DISK_SERVING)
+		return leaving_json(k);
+	o = json_object();
 	blk_dev_info(k->dev, &bi);
 	blk_dev_stats(k->dev, &bs);
 	scsi_lun_stats(k->lun, &ls);
@@ -261,6 +317,7 @@ static json_t *disk_json(const struct root *r, const struct disk *k)
 		 ls.last_sense >> 8 & 0xff, ls.last_sense & 0xff);
 	set(o, "controller", I(k->controller));
 	set(o, "lun", I(k->number));
+	set(o, "state", text("serving"));
 	set(o, "path", text(bi.path));
 	set(o, "engine", text(bi.engine));
 	set(o, "size", I(bi.size));
@@ -285,6 +342,7 @@ static json_t *disk_json(const struct root *r, const struct disk *k)
 	set(o, "flush_failed", json_boolean(blk_dev_flush_failed(k->dev)));
 	set(o, "limits", limits_json(k->dev));
 	set(o, "injected", injected_json(k->dev));
+	set(o, "partitions", users_json(k));
 	return o;
 }
 
@@ -306,22 +364,27 @@ static json_t *faults_json(const struct root *r)
 	return a;
 }
 
-char *root_inspect(struct root *r)
+json_t *inspect_disks(const struct root *r)
 {
-	json_t *o = json_object(), *partitions = json_array(), *disks = json_array();
+	json_t *a = json_array();
+
+	for (const struct disk *k = r->disk; k < r->disk + ROOT_MAX_DISKS; k++) {
+		if (k->state != DISK_NONE)
+			json_array_append_new(a, inspect_disk(r, k));
+	}
+	return a;
+}
+
+json_t *inspect_root(struct root *r)
+{
+	json_t *o = json_object(), *partitions = json_array();
 	struct guest *g;
-	uint32_t i;
-	char *out;
 
 	for (g = r->guests; g; g = g->next)
 		json_array_append_new(partitions, guest_json(g));
-	for (i = 0; i < r->nr_disks; i++)
-		json_array_append_new(disks, disk_json(r, &r->disk[i]));
 	set(o, "root", root_json(r));
 	set(o, "partitions", partitions);
-	set(o, "disks", disks);
+	set(o, "disks", inspect_disks(r));
 	set(o, "faults", faults_json(r));
-	out = json_dumps(o, JSON_COMPACT | JSON_REAL_PRECISION(9));
-	json_decref(o);
-	return out;
+	return o;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The root's socket. Every connection starts with a hello, which says whether it is
- * a child partition or a control client; one that stays silent is cut off.
+ * a child partition or a control client; the latter sends one request. A peer that stays
+ * silent is cut off, after a while or when its place is needed.
  */
 #include <errno.h>
 #include <poll.h>
@@ -14,9 +15,11 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "hv-core/proc/proc_sock.h"
+#include "vmwp/control.h"
 #include "vmwp/root_priv.h"
 
-#define HELLO_DEADLINE_NS 5000000000ull
+#define HELLO_DEADLINE_NS 5000000000ull /* also for reading the answer */
 #define CHUNK		  32768u
 #define STALE_WAIT_MS	  500
 
@@ -32,6 +35,8 @@ static void conn_close(struct conn *c, bool keep_fd)
 		at = &(*at)->next;
 	*at = c->next;
 	c->root->nr_pending--;
+	if (c->waits_for)
+		c->waits_for->waiter = NULL; /* the removal does not mind */
 	free(c->out);
 	free(c);
 }
@@ -40,6 +45,10 @@ static void conn_late(struct loop_timer *t)
 {
 	struct conn *c = container_of(t, struct conn, deadline);
 
+	if (c->waits_for) {
+		control_late(c, c->waits_for);
+		return;
+	}
 	log_ratelimited(LOG_WARN, "a peer on the socket was silent for 5 s and was cut off");
 	conn_close(c, false);
 }
@@ -73,20 +82,47 @@ static void conn_send(struct conn *c)
 	conn_close(c, false);
 }
 
-static void on_control(struct conn *c, const char *cmd, size_t len)
+void conn_answer(struct conn *c, json_t *answer)
 {
-	if (len == 7 && !memcmp(cmd, "inspect", 7)) {
-		c->out = root_inspect(c->root);
-	} else {
-		log_ratelimited(LOG_WARN, "control client sent an unknown command");
-		c->out = strdup("{\"error\": \"unknown command\"}");
-	}
+	c->waits_for = NULL;
+	c->out = answer ? json_dumps(answer, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
+	json_decref(answer);
 	if (!c->out) {
 		conn_close(c, false);
 		return;
 	}
 	c->out_len = strlen(c->out);
+	loop_timer_arm(c->root->loop, &c->deadline, HELLO_DEADLINE_NS);
 	conn_send(c);
+}
+
+void conn_wait(struct conn *c, struct disk *k, uint64_t limit_ns)
+{
+	c->waits_for = k;
+	loop_timer_arm(c->root->loop, &c->deadline, limit_ns);
+}
+
+static void on_request(struct conn *c)
+{
+	char text[CONTROL_MAX_REQUEST];
+	int fd[PROC_MAX_FDS], nfds;
+	ssize_t n = proc_sock_recv(c->lf.fd, text, sizeof(text), fd, &nfds);
+
+	if (n == -EAGAIN)
+		return;
+	c->asked = true;
+	if (n > 0 && nfds >= 0)
+		control_request(c, text, (size_t)n, fd);
+	else if (n == -EMSGSIZE)
+		conn_answer(c, control_error(-EMSGSIZE, "a request has at most %u bytes",
+					     CONTROL_MAX_REQUEST));
+	else if (n > 0)
+		conn_answer(c, control_error(-ETOOMANYREFS,
+					     "a request has at most %u descriptors, and the root "
+					     "must have room for them",
+					     PROC_MAX_FDS));
+	else
+		conn_close(c, false);
 }
 
 static void on_hello(struct conn *c, const uint8_t *buf, size_t len)
@@ -99,11 +135,6 @@ static void on_hello(struct conn *c, const uint8_t *buf, size_t len)
 		log_ratelimited(LOG_WARN,
 				"a peer on the socket does not speak this protocol: cut off");
 		root_note_fault(r, 0, "(unknown)", "not an hvbus hello");
-		conn_close(c, false);
-		return;
-	}
-	if (!peer_allowed(fd)) {
-		log_ratelimited(LOG_WARN, "a peer of another user was refused");
 		conn_close(c, false);
 		return;
 	}
@@ -132,32 +163,64 @@ static void conn_ready(struct loop_fd *lf, uint32_t events)
 	_Alignas(8) uint8_t buf[512];
 	ssize_t n;
 
+	(void)events;
 	if (c->out) {
 		conn_send(c);
 		return;
 	}
-	(void)events;
+	if (c->control && !c->asked) {
+		on_request(c);
+		return;
+	}
 	/* No room for control data: fds that a peer sends are dropped by the kernel. */
 	n = recv(lf->fd, buf, sizeof(buf), MSG_DONTWAIT);
 	if (n < 0 && errno == EAGAIN)
 		return;
-	if (n <= 0)
+	if (n <= 0 || c->asked) /* gone, or a second request */
 		conn_close(c, false);
-	else if (c->control)
-		on_control(c, (const char *)buf, (size_t)n);
 	else
 		on_hello(c, buf, (size_t)n);
 }
 
+/* The one that has been silent for longest; who waits for an answer is left alone. */
+static struct conn *oldest_silent(const struct root *r)
+{
+	struct conn *found = NULL;
+
+	for (struct conn *c = r->conns; c; c = c->next) { /* the newest is first */
+		if (!c->asked)
+			found = c;
+	}
+	return found;
+}
+
+/* However many connect and say nothing: who does say something finds a place. */
+static bool make_room(struct root *r)
+{
+	struct conn *c;
+
+	if (r->nr_pending < ROOT_MAX_PENDING)
+		return true;
+	c = oldest_silent(r);
+	log_ratelimited(LOG_WARN, "%u peers on the socket wait: %s", r->nr_pending,
+			c ? "the oldest silent one was cut off" : "another was turned away");
+	if (c)
+		conn_close(c, false);
+	return c != NULL;
+}
+
 static void add_conn(struct root *r, int fd)
 {
-	struct conn *c = calloc(1, sizeof(*c));
+	struct conn *c;
 
-	if (!c || r->nr_pending >= ROOT_MAX_PENDING) {
-		log_ratelimited(LOG_WARN, "a connection was refused: %u are waiting already",
-				r->nr_pending);
+	if (!peer_allowed(fd)) {
+		log_ratelimited(LOG_WARN, "a peer of another user was refused");
 		close(fd);
-		free(c);
+		return;
+	}
+	c = make_room(r) ? calloc(1, sizeof(*c)) : NULL;
+	if (!c) {
+		close(fd);
 		return;
 	}
 	c->root = r;

@@ -15,145 +15,6 @@
 
 #define END_LIMIT_NS 10000000000ull
 
-static const char *disk_label(const struct root_disk *d)
-{
-	return d->blk.path ? d->blk.path : blk_engine_name(d->blk.engine);
-}
-
-static bool lun_taken(const struct root *r, uint8_t controller, uint8_t number)
-{
-	for (uint32_t i = 0; i < r->nr_disks; i++) {
-		if (r->disk[i].controller == controller && r->disk[i].number == number)
-			return true;
-	}
-	return false;
-}
-
-static int choose_lun(struct root *r, const struct root_disk *d, uint8_t *out, char *why, size_t n)
-{
-	uint8_t lun = d->lun;
-
-	if (lun == ROOT_LUN_NEXT) {
-		for (lun = 0; lun < SCSI_MAX_LUNS && lun_taken(r, d->controller, lun); lun++)
-			;
-	}
-	if (lun >= SCSI_MAX_LUNS || lun_taken(r, d->controller, lun)) {
-		snprintf(why, n, "%s: controller %u has no free LUN%s", disk_label(d),
-			 d->controller, d->lun == ROOT_LUN_NEXT ? "" : " of that number");
-		return -EEXIST;
-	}
-	*out = lun;
-	return 0;
-}
-
-/* What outlives us of a disk's reservations: a file beside an image; other disks do without. */
-struct kept {
-	const struct scsi_pr_keeper *keeper;
-	uint32_t len;
-	uint8_t state[SCSI_PR_STATE_MAX + 1];
-};
-
-static void find_kept(struct root *r, const struct root_disk *d, struct kept *out)
-{
-	int err;
-
-	out->keeper = NULL;
-	out->len = 0;
-	if (!r->keeper || !d->blk.path || d->type == SCSI_DVD)
-		return;
-	err = keeper_add(r->keeper, d->blk.path, &out->keeper, out->state, &out->len);
-	if (err && err != -ENOTSUP)
-		log_warn("%s: its reservations will not outlive this root: %s", d->blk.path,
-			 strerror(-err));
-}
-
-static int create_lun(struct root *r, const struct root_disk *d, struct disk *k, char *why,
-		      size_t n)
-{
-	struct scsi_lun_config lc = {
-		.type = d->type, .dev = k->dev, .serial = d->serial, .max_transfer = 256 * 1024
-	};
-	struct kept kept;
-	char reason[64];
-	int err;
-
-	find_kept(r, d, &kept);
-	lc.keeper = kept.keeper;
-	err = scsi_lun_create(&k->lun, &lc);
-	if (err) {
-		snprintf(why, n, "%s: %s", disk_label(d), strerror(-err));
-		return err;
-	}
-	err = kept.len ? scsi_lun_restore(k->lun, kept.state, kept.len, reason, sizeof(reason)) : 0;
-	if (err) {
-		snprintf(why, n, "%s.pr holds no reservations: %s; remove it to go on without",
-			 disk_label(d), reason);
-		scsi_lun_destroy(k->lun);
-	}
-	return err;
-}
-
-static int add_faults(struct blk_dev *dev, const struct root_disk *d, const char *text, char *why,
-		      size_t n)
-{
-	struct blk_fault f[BLK_MAX_FAULTS];
-	int count = blk_fault_parse(text, d->blk.block_size, f, BLK_MAX_FAULTS, why, n);
-	int err = count < 0 ? count : 0;
-
-	for (int i = 0; i < count && !err; i++) {
-		err = blk_dev_fault_add(dev, &f[i], NULL);
-		if (err)
-			snprintf(why, n, "%s: fault=%s: %s", disk_label(d), text, strerror(-err));
-	}
-	return err;
-}
-
-static int set_policy(struct blk_dev *dev, const struct root_disk *d, char *why, size_t n)
-{
-	int err = 0;
-
-	if (d->limits.iops || d->limits.bytes_per_s)
-		err = blk_dev_set_limits(dev, &d->limits);
-	if (err)
-		snprintf(why, n, "%s: limits: %s", disk_label(d), strerror(-err));
-	for (uint32_t i = 0; i < d->nr_faults && !err; i++)
-		err = add_faults(dev, d, d->fault[i], why, n);
-	return err;
-}
-
-static int open_disk(struct root *r, const struct root_disk *d, char *why, size_t n)
-{
-	struct disk *k = &r->disk[r->nr_disks];
-	int err = choose_lun(r, d, &k->number, why, n);
-
-	if (err)
-		return err;
-	k->controller = d->controller;
-	err = blk_dev_open(&k->dev, &d->blk, why, n);
-	if (err)
-		return err;
-	err = set_policy(k->dev, d, why, n);
-	if (!err)
-		err = create_lun(r, d, k, why, n);
-	if (err) {
-		blk_dev_close(k->dev);
-		return err;
-	}
-	r->controllers |= 1u << d->controller;
-	r->nr_disks++;
-	return 0;
-}
-
-static void close_disks(struct root *r)
-{
-	while (r->nr_disks) {
-		struct disk *k = &r->disk[--r->nr_disks];
-
-		scsi_lun_destroy(k->lun);
-		blk_dev_close(k->dev);
-	}
-}
-
 static void on_stop(struct loop_bell *b)
 {
 	struct root *r = container_of(b, struct root, stop_bell);
@@ -188,20 +49,17 @@ static int pin(int cpu)
 /*
  * Of one partition: its socket and memory; and when it opens all channels it may have, each a
  * doorbell and, with libaio, a bell for every disk. A few more for a moment as it connects.
+ * Disks and controllers may be added later.
  */
-static uint64_t fds_per_partition(const struct root *r)
-{
-	uint64_t channels = HV_MAX_VPS * (uint64_t)__builtin_popcount(r->controllers);
-
-	return 2 + 3 + channels + (uint64_t)HV_MAX_VPS * r->nr_disks;
-}
+static const uint64_t fds_per_partition =
+	2 + 3 + HV_MAX_VPS * ROOT_MAX_CONTROLLERS + HV_MAX_VPS * ROOT_MAX_DISKS;
 
 /* Standard files, loops with their bells, the socket, who has not said its name; disks twice. */
 static uint64_t max_fds(const struct root *r)
 {
 	uint64_t own = 16 + 4 * (uint64_t)r->cfg.io_threads + ROOT_MAX_PENDING + 2 * ROOT_MAX_DISKS;
 
-	return own + r->cfg.max_partitions * fds_per_partition(r);
+	return own + r->cfg.max_partitions * fds_per_partition;
 }
 
 /* The threads between the two: they inherit the first, and their rings come before the second. */
@@ -260,9 +118,12 @@ static int start(struct root *r, char *why, size_t n)
 		return err;
 	}
 	start_keeper(r);
+	disks_init(r);
 	err = add_stop_bell(r);
 	for (uint32_t i = 0; !err && i < r->cfg.nr_disks; i++) {
-		err = open_disk(r, &r->cfg.disk[i], why, n);
+		struct disk *k;
+
+		err = disk_open(r, &r->cfg.disk[i], &k, why, n);
 		if (err)
 			return err;
 	}
@@ -324,7 +185,7 @@ void root_destroy(struct root *r)
 		listen_stop(r);
 		guest_end_all(r, END_LIMIT_NS);
 		io_threads_stop(r);
-		close_disks(r);
+		disks_close(r);
 		keeper_destroy(r->keeper);
 		if (r->bell_added)
 			loop_bell_del(r->loop, &r->stop_bell);

@@ -52,6 +52,9 @@ struct root_config {
  */
 int root_parse_disk(struct root_disk *out, char *arg, char *why, size_t whylen);
 
+/* "0:3" to controller and LUN. 0 or -EINVAL. */
+int root_parse_lun(const char *text, uint8_t *controller, uint8_t *lun);
+
 /* "4096", "64K", "512M", "4G", "1T" to bytes. 0 or -EINVAL. */
 int root_parse_size(const char *text, uint64_t *out);
 
@@ -67,12 +70,6 @@ int root_run(struct root *r);
 
 /* From any thread and from signal handlers. */
 void root_stop(struct root *r);
-
-/*
- * What `hvbus inspect` shows, as a JSON text the caller frees, or NULL when out of memory:
- * { "root": {..}, "partitions": [..], "disks": [..], "faults": [..] }.
- */
-char *root_inspect(struct root *r);
 
 /* Ends every partition in order, removes the socket, frees. */
 void root_destroy(struct root *r);

@@ -5,6 +5,7 @@
 #ifndef HVBUS_VMWP_ROOT_PRIV_H
 #define HVBUS_VMWP_ROOT_PRIV_H
 
+#include <jansson.h>
 #include <pthread.h>
 
 #include "base/clock.h"
@@ -19,10 +20,17 @@
 #define ROOT_MAX_PENDING    64 /* connections that have not said what they are */
 #define ROOT_FAULTS	    32 /* remembered for inspection */
 
+enum disk_state { DISK_NONE, DISK_SERVING, DISK_LEAVING, DISK_CLOSING }; /* see disk.c */
+
 struct disk {
+	struct root *root;
+	enum disk_state state;
 	struct blk_dev *dev;
 	struct scsi_lun *lun;
 	uint8_t controller, number;
+	struct conn *waiter; /* is told when the disk is removed; NULL = nobody */
+	pthread_t closer;
+	struct loop_call closed_call;
 };
 
 /* One child partition with all that hangs on it. */
@@ -55,7 +63,8 @@ struct conn {
 	struct root *root;
 	struct loop_fd lf;
 	struct loop_timer deadline;
-	bool control;
+	bool control, asked; /* is a control client; its request is in */
+	struct disk *waits_for;
 	char *out;
 	size_t out_len, out_sent;
 	struct conn *next;
@@ -72,9 +81,10 @@ struct root {
 	char *socket;
 	struct loop *loop;
 	struct disk disk[ROOT_MAX_DISKS];
-	uint32_t nr_disks;
 	struct keeper *keeper; /* NULL: no disk needs it */
-	uint32_t controllers;  /* bit mask of those in use */
+	struct loop_call release_call;
+	uint32_t release_posted; /* any thread */
+	uint32_t controllers;	 /* bit mask of those that new partitions get */
 	struct io_thread io[ROOT_MAX_IO_THREADS];
 	struct loop *io_loop[ROOT_MAX_IO_THREADS];
 	uint32_t nr_io;
@@ -102,6 +112,40 @@ void root_note_fault(struct root *r, uint32_t partition, const char *name, const
 /* Children can connect, and wait in the kernel until the main loop runs. */
 int listen_start(struct root *r, char *why, size_t whylen);
 void listen_stop(struct root *r);
+
+/* How a request is answered: once, now or later. NULL: out of memory. */
+void conn_answer(struct conn *c, json_t *answer);
+/* The answer follows: control_removed(), or control_late() after @limit_ns. */
+void conn_wait(struct conn *c, struct disk *k, uint64_t limit_ns);
+
+/* control.c */
+void control_request(struct conn *c, const char *text, size_t len, const int fd[2]);
+void control_removed(struct conn *c, struct disk *k);
+void control_late(struct conn *c, struct disk *k);
+
+/* disk.c */
+void disks_init(struct root *r);
+void disks_close(struct root *r);
+/* Opens @d at its place in the table; only partitions that come later see it. */
+int disk_open(struct root *r, const struct root_disk *d, struct disk **out, char *why, size_t n);
+struct disk *disk_find(struct root *r, uint8_t controller, uint8_t number);
+/* Shows @k to the partitions that are there and have its controller. */
+void disk_plug(struct disk *k);
+/* Takes it away from all; the rest of its end follows by itself. */
+void disk_unplug(struct disk *k);
+/* As blk_dev_resize(), and tells everybody. */
+int disk_resize(struct disk *k, uint64_t size, bool shrink, char *why, size_t n);
+bool disk_seen_by(const struct disk *k, const struct guest *g);
+/* Every partition with @controller is asked to look at its disks again. */
+void disk_announce(struct root *r, uint8_t controller);
+void disk_released(void *root); /* struct storvsp_config.released */
+
+/* inspect.c */
+json_t *inspect_root(struct root *r); /* { "root": {..}, "partitions", "disks", "faults": [..] } */
+json_t *inspect_disks(const struct root *r);
+json_t *inspect_disk(const struct root *r, const struct disk *k);
+/* The partitions that see @k, or those that do not. */
+json_t *inspect_viewers(const struct disk *k, bool seeing);
 
 /* io_thread.c */
 int io_threads_start(struct root *r);

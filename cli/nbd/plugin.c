@@ -19,6 +19,7 @@
 
 #include <nbdkit-plugin.h>
 
+#include "base/atomic.h"
 #include "cli/disk_arg.h"
 #include "vsc/storvsc.h"
 
@@ -55,11 +56,28 @@ static uint32_t take_queue(void)
 	return q;
 }
 
+/* Queue 0, which the calls that name none use. */
+static void take_first_queue(void)
+{
+	uint32_t i;
+
+	pthread_mutex_lock(&pool_lock);
+	for (;;) {
+		for (i = 0; i < pool_free && pool[i]; i++)
+			;
+		if (i < pool_free)
+			break;
+		pthread_cond_wait(&pool_more, &pool_lock);
+	}
+	pool[i] = pool[--pool_free];
+	pthread_mutex_unlock(&pool_lock);
+}
+
 static void give_queue(uint32_t q)
 {
 	pthread_mutex_lock(&pool_lock);
 	pool[pool_free++] = q;
-	pthread_cond_signal(&pool_more);
+	pthread_cond_broadcast(&pool_more); /* one may want a certain queue */
 	pthread_mutex_unlock(&pool_lock);
 }
 
@@ -165,16 +183,30 @@ static void hvbus_unload(void)
 
 /* ---- the export -------------------------------------------------------------------------- */
 
+/* NBD tells a client the size once, when it connects: who comes after a resize gets the new. */
 static void *hvbus_open(int readonly)
 {
+	struct storvsc_disk now;
+	int err;
+
 	(void)readonly;
+	take_first_queue();
+	err = storvsc_disk_info(ctl, (uint8_t)lun, &now);
+	give_queue(0);
+	if (err) {
+		nbdkit_error("disk %u:%u: %s", controller, lun,
+			     err == -ENXIO ? "it has been removed" : strerror(-err));
+		return NULL;
+	}
+	if (now.block_size == disk.block_size)
+		store_relaxed(&disk.size, now.size);
 	return NBDKIT_HANDLE_NOT_NEEDED;
 }
 
 static int64_t hvbus_get_size(void *h)
 {
 	(void)h;
-	return (int64_t)disk.size;
+	return (int64_t)load_relaxed(&disk.size);
 }
 
 static int hvbus_block_size(void *h, uint32_t *minimum, uint32_t *preferred, uint32_t *maximum)

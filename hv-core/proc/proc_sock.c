@@ -80,10 +80,12 @@ ssize_t proc_sock_recv(int sock, void *buf, size_t len, int fds[PROC_MAX_FDS], i
 	if (n < 0)
 		return -errno;
 	*nfds = take_fds(&msg, fds);
-	if (!(msg.msg_flags & MSG_TRUNC))
+	if (!(msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)))
 		return n;
-	for (int i = 0; i < *nfds; i++)
+	for (int i = 0; i < *nfds; i++) {
 		close(fds[i]);
-	*nfds = 0;
-	return -EMSGSIZE;
+		fds[i] = -1;
+	}
+	*nfds = msg.msg_flags & MSG_CTRUNC ? -1 : 0;
+	return msg.msg_flags & MSG_TRUNC ? -EMSGSIZE : n;
 }

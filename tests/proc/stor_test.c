@@ -389,6 +389,7 @@ static void *look(void *arg)
 		.version = HV_PROC_VERSION,
 		.role = HV_PROC_CONTROL,
 	};
+	static const char ask[] = "{\"do\":\"inspect\"}";
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
 	char answer[65536];
 	uint32_t *good = arg;
@@ -400,7 +401,7 @@ static void *look(void *arg)
 		fd = socket(AF_UNIX, SOCK_SEQPACKET, 0);
 		if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) ||
 		    send(fd, &hello, sizeof(hello), MSG_NOSIGNAL) < 0 ||
-		    send(fd, "inspect", 7, MSG_NOSIGNAL) < 0)
+		    send(fd, ask, strlen(ask), MSG_NOSIGNAL) < 0)
 			break;
 		n = recv(fd, answer, sizeof(answer) - 1, 0);
 		answer[n > 0 ? n : 0] = '\0';

@@ -35,6 +35,12 @@ static uint32_t count_luns(const struct scsi_target *t)
 	return n;
 }
 
+/* With several disks, a slow one may not take every slot (it gets TASK SET FULL). */
+static void share_slots(struct stor_chan *c)
+{
+	c->lun_cap = count_luns(c->target) > 1 ? c->depth - c->depth / 4 : UINT32_MAX;
+}
+
 int stor_chan_open(struct stor_chan **out, struct storvsp *s, uint16_t sub, struct vmbus_chan *chan)
 {
 	struct stor_chan *c = calloc(1, sizeof(*c));
@@ -56,8 +62,7 @@ int stor_chan_open(struct stor_chan **out, struct storvsp *s, uint16_t sub, stru
 	stor_reply_init(c);
 	c->reqs_len = c->depth * sizeof(*c->reqs);
 	c->iovs_len = (size_t)c->depth * c->max_iov * sizeof(*c->iovs);
-	/* With several disks, a slow one may not take every slot (it gets TASK SET FULL). */
-	c->lun_cap = count_luns(s->target) > 1 ? c->depth - c->depth / 4 : UINT32_MAX;
+	share_slots(c);
 	c->primary_opening = load_acquire(&s->primary_opening); /* pairs with primary_opened() */
 	c->call.fn = chan_called;
 	c->reset_timer.fire = stor_reset_timeout;
@@ -155,10 +160,11 @@ static int open_queue(struct stor_chan *c, struct scsi_lun *lun, struct blk_queu
 /* First use of a LUN on this channel. */
 struct stor_lun *stor_chan_lun_slow(struct stor_chan *c, uint8_t number, int *err)
 {
+	struct scsi_nexus *nexus = scsi_target_nexus(c->target, number);
 	struct scsi_lun *lun = scsi_target_lun(c->target, number);
 
 	*err = 0;
-	if (number >= SCSI_MAX_LUNS || !lun)
+	if (!nexus || !lun) /* it may go between the two */
 		return NULL;
 	if (scsi_lun_is_drive(lun)) {
 		c->lun[number].nexus = scsi_target_nexus(c->target, number);
@@ -171,7 +177,7 @@ struct stor_lun *stor_chan_lun_slow(struct stor_chan *c, uint8_t number, int *er
 				vmbus_chan_name(c->chan), number, strerror(-*err));
 		return NULL;
 	}
-	c->lun[number].nexus = scsi_target_nexus(c->target, number);
+	c->lun[number].nexus = nexus;
 	return &c->lun[number];
 }
 
@@ -195,6 +201,7 @@ static void chan_end(struct stor_chan *c)
 	struct storvsp *s = c->ctl;
 	struct vmbus_device *dev = s->dev;
 	uint16_t sub = c->sub;
+	bool released;
 	uint32_t i;
 
 	for (i = 0; i < SCSI_MAX_LUNS; i++) {
@@ -208,7 +215,11 @@ static void chan_end(struct stor_chan *c)
 		store_relaxed(&s->chan[sub], NULL);
 		fold_stats(s, c);
 	}
+	released = c->release != 0;
+	c->release = 0;
 	pthread_mutex_unlock(&s->lock);
+	if (released && s->cfg.released)
+		s->cfg.released(s->cfg.released_ctx);
 	/* From here on nobody posts any more; a call on its way comes back here and frees. */
 	if (__atomic_load_n(&c->posted, __ATOMIC_ACQUIRE))
 		return;
@@ -237,6 +248,8 @@ static void chan_called(struct loop_call *call)
 	}
 	if (__atomic_exchange_n(&c->abort_asked, 0, __ATOMIC_ACQ_REL)) /* see abort_others() */
 		stor_chan_abort_tasks(c);
+	share_slots(c);
+	stor_chan_release(c);
 	if (!c->sub)
 		stor_notify(c);
 	drop_old_media(c);
@@ -269,6 +282,58 @@ void stor_chan_abort_tasks(struct stor_chan *c)
 		if (!scsi_task_abort(t))
 			t->done = c->task_done;
 	}
+}
+
+/* ---- a LUN that left ------------------------------------------------------------------- */
+
+static void abort_lun(struct stor_chan *c, uint8_t number)
+{
+	uint32_t i;
+
+	for (i = 0; i < c->touched; i++)
+		if (c->reqs[i].start_ns && stor_lun_of(c->reqs[i].address) == number)
+			scsi_task_abort(&c->reqs[i].task);
+}
+
+/* True when nothing of it is left. Else the last request posts, and we come back. */
+static bool let_go(struct stor_chan *c, uint8_t number)
+{
+	struct stor_lun *l = &c->lun[number];
+
+	if (l->in_flight) {
+		if (!l->leaving)
+			abort_lun(c, number);
+		l->leaving = true;
+		return false;
+	}
+	if (l->queue)
+		blk_queue_destroy(l->queue);
+	drop_medium(l);
+	*l = (struct stor_lun){ 0 };
+	return true;
+}
+
+void stor_chan_release(struct stor_chan *c)
+{
+	struct storvsp *s = c->ctl;
+	uint64_t asked, done = 0;
+
+	pthread_mutex_lock(&s->lock);
+	asked = c->release;
+	pthread_mutex_unlock(&s->lock);
+	for (uint64_t left = asked; left; left &= left - 1) {
+		uint8_t number = (uint8_t)__builtin_ctzll(left);
+
+		if (let_go(c, number))
+			done |= 1ull << number;
+	}
+	if (!done)
+		return;
+	pthread_mutex_lock(&s->lock);
+	c->release &= ~done;
+	pthread_mutex_unlock(&s->lock);
+	if (s->cfg.released)
+		s->cfg.released(s->cfg.released_ctx);
 }
 
 void stor_chan_close(struct stor_chan *c)

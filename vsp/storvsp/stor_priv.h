@@ -60,6 +60,7 @@ struct stor_lun {		 /* a LUN as this channel uses it */
 	struct blk_queue *medium_queue; /* of a drive: to @medium, which it holds; NULL: empty */
 	struct scsi_medium *medium;
 	uint32_t in_flight;
+	bool leaving; /* the channel waits for the last of them */
 };
 
 /* A stuck request, until @slot holds another. */
@@ -119,6 +120,7 @@ struct stor_chan {
 	struct loop_call call; /* see stor_chan_post() */
 	uint32_t posted;       /* @call is on its way. Any thread */
 	uint32_t abort_asked;  /* another channel was reset. Any thread */
+	uint64_t release;      /* bit per LUN to let go of; under the controller's lock */
 	struct stor_lun lun[SCSI_MAX_LUNS];
 };
 
@@ -139,8 +141,8 @@ struct storvsp {
 	uint32_t notify;	/* ENUMERATE_BUS is due. Any thread */
 
 	/*
-	 * Protects @chan and @closed: taken when channels open and end, and for statistics,
-	 * never per request.
+	 * Protects @chan, its channels' release and @closed: taken when channels open and end, and
+	 * for statistics, never per request.
 	 */
 	pthread_mutex_t lock;
 	struct stor_chan *chan[1 + STORVSP_MAX_SUBCHANNELS];
@@ -169,6 +171,8 @@ void stor_chan_post(struct stor_chan *c);
  * -EBUSY: requests for the one before are still in flight.
  */
 int stor_chan_medium(struct stor_chan *c, uint8_t number, struct scsi_task *t);
+/* Lets go of the LUNs in @c->release that have nothing in flight. */
+void stor_chan_release(struct stor_chan *c);
 /* The LUN's entry, with a queue; NULL when there is no such LUN or no queue (*@err then). */
 struct stor_lun *stor_chan_lun_slow(struct stor_chan *c, uint8_t number, int *err);
 

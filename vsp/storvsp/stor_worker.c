@@ -208,9 +208,11 @@ void stor_request_done(struct scsi_task *t)
 {
 	struct stor_req *r = container_of(t, struct stor_req, task);
 	struct stor_chan *c = r->chan;
+	struct stor_lun *l = &c->lun[stor_lun_of(r->address)];
 
 	store_relaxed(&r->start_ns, 0);
-	c->lun[stor_lun_of(r->address)].in_flight--;
+	if (!--l->in_flight && unlikely(l->leaving))
+		stor_chan_post(c); /* not here: the engine is still using the queue */
 	c->in_flight--;
 	store_relaxed(&c->stat_in_flight, c->in_flight);
 	sample_end(c, r);

@@ -180,8 +180,9 @@ void storvsp_bus_changed(struct storvsp *s)
 {
 	store_release(&s->notify, 1); /* pairs with stor_notify() */
 	pthread_mutex_lock(&s->lock);
-	if (s->chan[0])
-		stor_chan_post(s->chan[0]);
+	for (uint32_t i = 0; i < ARRAY_SIZE(s->chan); i++)
+		if (s->chan[i])
+			stor_chan_post(s->chan[i]);
 	pthread_mutex_unlock(&s->lock);
 }
 
@@ -192,6 +193,34 @@ void storvsp_medium_changed(struct storvsp *s)
 		if (s->chan[i])
 			stor_chan_post(s->chan[i]);
 	pthread_mutex_unlock(&s->lock);
+}
+
+/*
+ * A channel that is not in the table yet has not looked at the target before it gets in, which
+ * takes the lock: it finds nothing there.
+ */
+void storvsp_release_lun(struct storvsp *s, uint8_t number)
+{
+	pthread_mutex_lock(&s->lock);
+	for (uint32_t i = 0; i < ARRAY_SIZE(s->chan); i++) {
+		if (!s->chan[i])
+			continue;
+		s->chan[i]->release |= 1ull << number;
+		stor_chan_post(s->chan[i]);
+	}
+	pthread_mutex_unlock(&s->lock);
+}
+
+uint32_t storvsp_releasing(const struct storvsp *s, uint8_t number)
+{
+	pthread_mutex_t *lock = (pthread_mutex_t *)&s->lock;
+	uint32_t i, n = 0;
+
+	pthread_mutex_lock(lock);
+	for (i = 0; i < ARRAY_SIZE(s->chan); i++)
+		n += s->chan[i] && (s->chan[i]->release & 1ull << number);
+	pthread_mutex_unlock(lock);
+	return n;
 }
 
 /* ---- statistics -------------------------------------------------------------------------- */

@@ -27,6 +27,9 @@ struct storvsp_config {
 	const char *name;	  /* "scsi0" */
 	uint32_t stuck_ms;	  /* requests older than this are reported; 0 = 10 s */
 	uint32_t reset_ms;	  /* a reset is answered within; 0 = 4 s: guests give up after 5 */
+	/* A channel gave up a LUN that storvsp_release_lun() named. Any loop; may be NULL. */
+	void (*released)(void *ctx);
+	void *released_ctx;
 };
 
 /*
@@ -47,6 +50,14 @@ void storvsp_bus_changed(struct storvsp *s);
 
 /* A drive's medium was changed: queues to the one before are given up soon. */
 void storvsp_medium_changed(struct storvsp *s);
+/*
+ * LUN @number has left the target (scsi_target_detach()): every channel lets go of the disk when
+ * its last request to it is done, long ones are cut short. Commands that come later find no
+ * disk. storvsp_releasing() says how many channels still hold it; config.released() is called
+ * when that has changed. The number may be attached again when it is 0.
+ */
+void storvsp_release_lun(struct storvsp *s, uint8_t number);
+uint32_t storvsp_releasing(const struct storvsp *s, uint8_t number);
 
 struct storvsp_stats {
 	const char *state; /* "begin", "version", "properties", "end", "ready" */

@@ -160,7 +160,6 @@ int blk_queue_create(struct blk_queue **out, struct blk_dev *d, struct loop *loo
 	if (err)
 		return err;
 	q->submit = d->ops->submit;
-	q->size = d->info.size;
 	q->block_mask = d->info.block_size - 1;
 	q->readonly = d->info.readonly;
 	q->last_plain = q->readonly ? BLK_READ : BLK_WRITE;
@@ -168,6 +167,7 @@ int blk_queue_create(struct blk_queue **out, struct blk_dev *d, struct loop *loo
 	q->loop = loop;
 	q->call.fn = open_inbox;
 	pthread_mutex_lock(&d->lock);
+	q->size = d->info.size;
 	q->next = d->queues;
 	d->queues = q;
 	blk_policy_queue_added(q);
@@ -223,8 +223,10 @@ void blk_req_finish(struct blk_queue *q, struct blk_req *req, int result)
 
 ALWAYS_INLINE bool out_of_range(const struct blk_queue *q, const struct blk_req *req)
 {
-	return ((req->offset | req->len) & q->block_mask) || req->len > q->size ||
-	       req->offset > q->size - req->len;
+	uint64_t size = load_relaxed(&q->size); /* it may be resized meanwhile */
+
+	return ((req->offset | req->len) & q->block_mask) || req->len > size ||
+	       req->offset > size - req->len;
 }
 
 /* 0 to go on, 1 when there is nothing to do, or why not. */

@@ -76,8 +76,22 @@ enum blk_engine {
 
 enum blk_cache { BLK_CACHE_WRITEBACK, BLK_CACHE_WRITETHROUGH };
 
+/*
+ * An image that is open and locked already: blk_image_open()'s descriptors, maybe of another
+ * process. The lock belongs to the open file, so it travels along.
+ */
+struct blk_image {
+	int fd;
+	int flush_fd; /* the same file opened once more, see blk_file.h; -1 = none */
+};
+
 struct blk_config {
 	const char *path; /* file or block device; memory: a name for the identity, or NULL */
+	/*
+	 * NULL: @path is opened. Else nothing is, and @path only names it. The descriptors
+	 * belong to the device once blk_dev_open() has succeeded.
+	 */
+	const struct blk_image *image;
 	/*
 	 * AUTO: io_uring; else libaio with O_DIRECT; else threads. Each step down is one line
 	 * in the log. URING insists; AIO still becomes THREADS where libaio would block.
@@ -106,8 +120,24 @@ struct blk_config {
  * -EBUSY (locked by somebody: who), -ENOTSUP (no file and no block device), -ENOMEM.
  */
 int blk_dev_open(struct blk_dev **out, const struct blk_config *cfg, char *why, size_t whylen);
+/*
+ * What blk_dev_open() does first, with the rights of the caller, for one that may open nothing.
+ * Errors and @why are the same.
+ */
+int blk_image_open(struct blk_image *out, const struct blk_config *cfg, char *why, size_t whylen);
+void blk_image_close(struct blk_image *image);
+
 /* After the last queue is gone. Flushes what a volatile cache holds. */
 void blk_dev_close(struct blk_dev *d);
+
+/*
+ * Gives @d @size bytes, or with 0 what its file or device has by now. A file is made that long,
+ * or cut when the disk was all of it; shorter only with @shrink. The thread that opens and
+ * closes; requests may run meanwhile: those behind the new end fail with -EINVAL.
+ * Errors, with a sentence in @why: -EINVAL (no whole blocks, shrinks, behind the end of a block
+ * device), -ENOTSUP (a memory disk), -EROFS, and those of ftruncate(2).
+ */
+int blk_dev_resize(struct blk_dev *d, uint64_t size, bool shrink, char *why, size_t whylen);
 
 struct blk_info {
 	uint64_t size;		      /* bytes */

@@ -111,7 +111,7 @@ static enum file_verdict end_of_file(struct file_queue *fq, struct blk_req *req,
 {
 	struct blk_priv *p = blk_priv(req);
 
-	if (at < file_queue_dev(fq)->end) {
+	if (at < load_relaxed(&file_queue_dev(fq)->end)) {
 		log_ratelimited(LOG_ERROR, "%s: was truncated by somebody else; it ends at %llu",
 				fq->q.dev->path, (unsigned long long)at);
 		return failed(req, -EIO);
@@ -156,7 +156,7 @@ static enum file_verdict bounced(struct file_queue *fq, struct blk_req *req, int
 
 	if ((uint32_t)res > left)
 		return failed(req, -EIO);
-	if (eof && p->slot->base + p->slot->filled + (uint32_t)res < f->end)
+	if (eof && p->slot->base + p->slot->filled + (uint32_t)res < load_relaxed(&f->end))
 		return end_of_file(fq, req, p->slot->base + p->slot->filled + (uint32_t)res);
 	if (res == 0 && !eof && p->tries++)
 		return failed(req, -EIO);

@@ -126,7 +126,8 @@ struct file_dev {
 	bool seek_ok;	   /* SEEK_HOLE finds holes; same */
 	uint32_t off_mask, mem_mask; /* O_DIRECT's alignments - 1; 0 without it */
 	uint32_t falloc_mask;
-	uint64_t end; /* of the file when it was opened; an end before that is a truncation */
+	/* Of the file when it was opened or resized (relaxed); before that it was cut off. */
+	uint64_t end;
 	enum blk_engine engine;
 	uint8_t fallbacks_logged; /* one bit each */
 	struct file_fault *fault; /* tests only */
@@ -210,6 +211,11 @@ void file_retry(struct loop_timer *t);
 
 extern const struct blk_ops file_ops;
 
+/* ---- blk_size.c ----------------------------------------------------------- */
+
+/* struct blk_ops */
+int file_resize(struct blk_dev *d, uint64_t size, bool shrink, char *why, size_t whylen);
+
 /* ---- blk_plan.c: cutting a request into calls ------------------------- */
 
 /* True when the caller's whole list can be used for one call; -EINVAL when it is too short. */
@@ -244,6 +250,8 @@ void file_range_unlock(struct file_queue *here, struct blk_req *req);
 
 /* OFD lock of the whole file. -EBUSY and a sentence when somebody else has it. */
 int file_image_lock(int fd, const char *path, bool readonly, char *why, size_t whylen);
+/* The same for one that should be locked already: neither waits nor looks for the culprit. */
+int file_image_lock_now(int fd, const char *path, bool readonly, char *why, size_t whylen);
 
 void file_image_unlock(int fd);
 

@@ -120,6 +120,8 @@ struct blk_ops {
 	/* See blk_req_where() and blk_cancel(). NULL: what is in flight is out of reach. */
 	bool (*holds)(struct blk_queue *q, const struct blk_req *req);
 	bool (*cancel)(struct blk_queue *q, struct blk_req *req);
+	/* As blk_dev_resize(); NULL: the size is fixed. */
+	int (*resize)(struct blk_dev *d, uint64_t size, bool shrink, char *why, size_t whylen);
 	void (*close)(struct blk_dev *d); /* frees @d */
 };
 
@@ -151,7 +153,7 @@ struct blk_queue {
 	 * through the policy while there is one: any thread writes it, relaxed.
 	 */
 	int (*submit)(struct blk_queue *q, struct blk_req *req);
-	uint64_t size;
+	uint64_t size; /* changed by blk_dev_publish_size(), relaxed */
 	uint32_t block_mask;
 	uint8_t last_plain; /* enum blk_op: up to this one, only the range has to be right */
 	bool readonly;
@@ -168,6 +170,12 @@ struct blk_queue {
 /* Fills the common part. @path may be NULL; copied. -ENOMEM. */
 int blk_dev_init(struct blk_dev *d, const struct blk_ops *ops, const char *path);
 void blk_dev_fini(struct blk_dev *d);
+
+/* The refusal of a resize that would make @d smaller. */
+int blk_fail_shrink(const struct blk_dev *d, uint64_t size, char *why, size_t whylen);
+
+/* What the device and all its queues take for the size from now on. */
+void blk_dev_publish_size(struct blk_dev *d, uint64_t size);
 
 /* Writes a formatted sentence for people and returns @err. */
 int blk_fail(char *why, size_t whylen, int err, const char *fmt, ...) PRINTF_LIKE(4, 5);

@@ -123,12 +123,9 @@ static int lock_patiently(int fd, struct flock *whole, char *who, size_t len)
 	return 0;
 }
 
-int file_image_lock(int fd, const char *path, bool readonly, char *why, size_t whylen)
+static int lock_result(int err, const char *path, bool readonly, const char *who, char *why,
+		       size_t whylen)
 {
-	struct flock whole = { .l_type = readonly ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET };
-	char who[80];
-	int err = lock_patiently(fd, &whole, who, sizeof(who));
-
 	if (!err)
 		return 0;
 	if (err != -EBUSY) {
@@ -140,6 +137,30 @@ int file_image_lock(int fd, const char *path, bool readonly, char *why, size_t w
 	return blk_fail(why, whylen, -EBUSY, "%s: in use by %s; stop that%s", path, who,
 			readonly ? ", or open it read-only there as well"
 				 : ", or open it read-only in both places");
+}
+
+static struct flock whole_file(bool readonly)
+{
+	return (struct flock){ .l_type = readonly ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET };
+}
+
+int file_image_lock(int fd, const char *path, bool readonly, char *why, size_t whylen)
+{
+	struct flock whole = whole_file(readonly);
+	char who[80];
+	int err = lock_patiently(fd, &whole, who, sizeof(who));
+
+	return lock_result(err, path, readonly, who, why, whylen);
+}
+
+int file_image_lock_now(int fd, const char *path, bool readonly, char *why, size_t whylen)
+{
+	struct flock whole = whole_file(readonly);
+	int err = fcntl(fd, F_OFD_SETLK, &whole) ? -errno : 0;
+
+	if (err == -EAGAIN || err == -EACCES)
+		err = -EBUSY;
+	return lock_result(err, path, readonly, "another program", why, whylen);
 }
 
 void file_image_unlock(int fd)

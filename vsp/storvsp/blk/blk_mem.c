@@ -195,6 +195,18 @@ static void mem_close(struct blk_dev *d)
 	free(m);
 }
 
+static int null_resize(struct blk_dev *d, uint64_t size, bool shrink, char *why, size_t whylen)
+{
+	uint64_t old = d->info.size;
+
+	if (!size)
+		size = old;
+	if (size < old && !shrink)
+		return blk_fail_shrink(d, size, why, whylen);
+	blk_dev_publish_size(d, size);
+	return 0;
+}
+
 static const struct blk_ops mem_ops = {
 	.queue_create = mem_queue_create,
 	.queue_destroy = mem_queue_destroy,
@@ -207,6 +219,7 @@ static const struct blk_ops null_ops = {
 	.queue_create = mem_queue_create,
 	.queue_destroy = mem_queue_destroy,
 	.submit = null_submit,
+	.resize = null_resize,
 	.close = mem_close,
 };
 

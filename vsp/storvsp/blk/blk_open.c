@@ -72,11 +72,8 @@ static int fail_open(struct opening *o, int err)
 	}
 }
 
-/* Before opening it: to open a FIFO, a tape or a watchdog already does something. */
 static int check_type(struct opening *o)
 {
-	if (stat(o->path, &o->st))
-		return fail_open(o, errno);
 	if (S_ISDIR(o->st.st_mode))
 		return fail(o, -EISDIR, "is a directory; name the image file inside");
 	if (!S_ISREG(o->st.st_mode) && !S_ISBLK(o->st.st_mode))
@@ -113,22 +110,74 @@ static int open_patiently(const struct opening *o)
 	return fd;
 }
 
+/* io_uring would hand EAGAIN to us instead of blocking a worker. */
+static int make_blocking(struct opening *o)
+{
+	int fl = fcntl(o->f->fd, F_GETFL);
+
+	return fl < 0 || fcntl(o->f->fd, F_SETFL, fl & ~O_NONBLOCK) ? fail_open(o, errno) : 0;
+}
+
 static int open_image(struct opening *o)
 {
 	struct stat now;
-	int fl;
+	int err;
 
+	/* Before opening it: to open a FIFO, a tape or a watchdog already does something. */
+	if (stat(o->path, &o->st))
+		return fail_open(o, errno);
+	err = check_type(o);
+	if (err)
+		return err;
 	o->f->fd = open_patiently(o);
 	if (o->f->fd < 0)
 		return fail_open(o, errno);
 	if (fstat(o->f->fd, &now) || now.st_ino != o->st.st_ino || now.st_dev != o->st.st_dev)
 		return fail(o, -EBUSY, "was replaced while it was opened; try again");
 	o->st = now;
-	/* io_uring would hand EAGAIN to us instead of blocking a worker. */
-	fl = fcntl(o->f->fd, F_GETFL);
-	if (fl < 0 || fcntl(o->f->fd, F_SETFL, fl & ~O_NONBLOCK))
+	err = make_blocking(o);
+	return err ? err : file_image_lock(o->f->fd, o->path, o->cfg->readonly, o->why, o->whylen);
+}
+
+/* ---- one that was opened elsewhere -------------------------------------- */
+
+/* Whether @fd is for the reading or writing that the disk is for. */
+static bool usable(int fd, bool readonly)
+{
+	int fl = fcntl(fd, F_GETFL);
+
+	if (fl < 0 || fl & (O_PATH | O_APPEND))
+		return false;
+	return (fl & O_ACCMODE) == O_RDWR || (readonly && (fl & O_ACCMODE) == O_RDONLY);
+}
+
+static bool same_image(int fd, const struct stat *image)
+{
+	struct stat st;
+
+	return !fstat(fd, &st) && st.st_dev == image->st_dev && st.st_ino == image->st_ino;
+}
+
+/* A stranger's descriptors: believed is only what they say themselves. */
+static int adopt_image(struct opening *o)
+{
+	const struct blk_image *image = o->cfg->image;
+	int err;
+
+	if (fstat(image->fd, &o->st))
 		return fail_open(o, errno);
-	return file_image_lock(o->f->fd, o->path, o->cfg->readonly, o->why, o->whylen);
+	err = check_type(o);
+	if (err)
+		return err;
+	o->f->fd = image->fd;
+	if (!usable(image->fd, o->cfg->readonly) ||
+	    (image->flush_fd >= 0 &&
+	     (!usable(image->flush_fd, false) || !same_image(image->flush_fd, &o->st))))
+		return fail(o, -EBADF, "its descriptors are not open for %s",
+			    o->cfg->readonly ? "reading" : "reading and writing");
+	err = make_blocking(o);
+	return err ? err
+		   : file_image_lock_now(image->fd, o->path, o->cfg->readonly, o->why, o->whylen);
 }
 
 /* ---- sizes ------------------------------------------------------------ */
@@ -316,7 +365,9 @@ static void open_flush_fd(struct opening *o)
 	char path[32];
 
 	o->f->flush_fd = o->f->fd;
-	if (o->cfg->readonly)
+	if (o->cfg->image && o->cfg->image->flush_fd >= 0)
+		o->f->flush_fd = o->cfg->image->flush_fd;
+	if (o->cfg->readonly || o->cfg->image)
 		return;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", o->f->fd);
 	o->f->flush_fd = open(path, O_RDWR | O_CLOEXEC);
@@ -357,10 +408,8 @@ static void fill_info(struct opening *o)
 
 static int open_and_probe(struct opening *o)
 {
-	int err = check_type(o);
+	int err = o->cfg->image ? adopt_image(o) : open_image(o);
 
-	if (!err)
-		err = open_image(o);
 	if (!err)
 		err = find_size(o);
 	if (err)
@@ -390,7 +439,7 @@ int blk_file_open(struct blk_dev **out, const struct blk_config *cfg, char *why,
 	}
 	err = open_and_probe(&o);
 	if (err) {
-		if (o.f->fd >= 0)
+		if (o.f->fd >= 0 && !cfg->image)
 			close(o.f->fd);
 		blk_dev_fini(&o.f->dev);
 		free(o.f);
@@ -398,4 +447,27 @@ int blk_file_open(struct blk_dev **out, const struct blk_config *cfg, char *why,
 	}
 	*out = &o.f->dev;
 	return 0;
+}
+
+int blk_image_open(struct blk_image *out, const struct blk_config *cfg, char *why, size_t whylen)
+{
+	struct file_dev f = { .fd = -1 };
+	struct opening o = { .f = &f, .cfg = cfg, .path = cfg->path, .why = why, .whylen = whylen };
+	int err = open_image(&o);
+
+	if (err) {
+		if (f.fd >= 0)
+			close(f.fd);
+		return err;
+	}
+	open_flush_fd(&o);
+	*out = (struct blk_image){ f.fd, f.flush_fd == f.fd ? -1 : f.flush_fd };
+	return 0;
+}
+
+void blk_image_close(struct blk_image *image)
+{
+	if (image->flush_fd >= 0)
+		close(image->flush_fd);
+	close(image->fd);
 }

@@ -138,5 +138,6 @@ const struct blk_ops file_ops = {
 	.resume = file_resume,
 	.holds = file_holds,
 	.cancel = file_cancel,
+	.resize = file_resize,
 	.close = file_close,
 };

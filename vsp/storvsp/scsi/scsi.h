@@ -127,7 +127,7 @@ struct scsi_lun_config {
 
 /* Errors: -EINVAL (serial, or a block size that is not 512..4096), -ENOMEM. */
 int scsi_lun_create(struct scsi_lun **out, const struct scsi_lun_config *cfg);
-/* No task runs on it and every target that has it is destroyed. */
+/* No task runs on it, and no target has it any more. */
 void scsi_lun_destroy(struct scsi_lun *l);
 struct blk_dev *scsi_lun_dev(struct scsi_lun *l);
 /*
@@ -156,6 +156,8 @@ int scsi_lun_set_medium(struct scsi_lun *l, struct blk_dev *dev,
 struct scsi_medium *scsi_lun_medium_get(struct scsi_lun *l);
 void scsi_medium_put(struct scsi_medium *m);
 struct blk_dev *scsi_medium_dev(const struct scsi_medium *m);
+/* blk_dev_resize() has changed the device: every initiator hears of it (2A/09). Any thread. */
+void scsi_lun_resized(struct scsi_lun *l);
 
 /* Unit attentions, most urgent first (spec: scsi-target, section 14). */
 enum scsi_ua {
@@ -196,6 +198,12 @@ void scsi_target_reset(struct scsi_target *t, uint8_t number);
 void scsi_target_destroy(struct scsi_target *t);
 /* -EEXIST, -EINVAL (number >= SCSI_MAX_LUNS). The LUN stays the caller's. Main loop only. */
 int scsi_target_attach(struct scsi_target *t, uint8_t number, struct scsi_lun *l);
+/*
+ * From now on nothing is there, for who looks: a command that looked before still runs, so
+ * the LUN must live until every loop that uses the target has been seen to be past it
+ * (storvsp_release_lun()). Main loop only; no-op when nothing is there.
+ */
+void scsi_target_detach(struct scsi_target *t, uint8_t number);
 struct scsi_lun *scsi_target_lun(const struct scsi_target *t, uint8_t number); /* NULL: absent */
 
 /* ---- commands ------------------------------------------------------------------ */

@@ -35,7 +35,7 @@ bool scsi_read_capacity10(struct scsi_task *t, struct scsi_cmd c)
 	uint8_t p[8];
 
 	(void)c;
-	be32_put(p, (uint32_t)MIN(t->lun->blocks - 1, UINT32_MAX));
+	be32_put(p, (uint32_t)MIN(scsi_blocks(t->lun) - 1, UINT32_MAX));
 	be32_put(p + 4, scsi_block_size(t->lun));
 	return scsi_data_in(t, p, sizeof(p), sizeof(p));
 }
@@ -46,7 +46,7 @@ bool scsi_read_capacity16(struct scsi_task *t, struct scsi_cmd c)
 {
 	uint8_t p[32] = { 0 };
 
-	be64_put(p, t->lun->blocks - 1);
+	be64_put(p, scsi_blocks(t->lun) - 1);
 	be32_put(p + 8, scsi_block_size(t->lun));
 	p[13] = t->lun->physical_exp;
 	p[14] = t->lun->thin ? LBPME_LBPRZ : 0;

@@ -61,7 +61,7 @@ struct scsi_op;
 struct scsi_lun {
 	/* fixed at creation: all that READ and WRITE look at */
 	struct blk_dev *dev;
-	uint64_t blocks;
+	uint64_t blocks;     /* but this: scsi_blocks(), once per command */
 	uint64_t max_blocks; /* per READ or WRITE */
 	uint16_t rules;	     /* OP_* that forbid something here; others need no look */
 	uint8_t shift;	     /* log2 of the block size */
@@ -97,6 +97,11 @@ struct scsi_lun {
 
 /* Beside the attentions, so that READ and WRITE need one look: a reservation may be in the way. */
 #define SCSI_NEXUS_RESERVED (1u << 31)
+/*
+ * Among the attentions, which every command looks at: the LUN was detached, and may be freed as
+ * soon as no loop runs a command that came before.
+ */
+#define SCSI_NEXUS_GONE (1u << 30)
 
 struct scsi_nexus {
 	struct scsi_lun *lun;	    /* NULL: nothing attached; published with release */
@@ -112,6 +117,15 @@ struct scsi_target {
 	uint8_t initiator[SCSI_INITIATOR_LEN];
 	struct scsi_nexus nexus[SCSI_MAX_LUNS];
 };
+
+/*
+ * The capacity, which a resize changes under running commands. Relaxed: a command sees the old
+ * or the new one; who was told of the change (a unit attention) sees the new.
+ */
+ALWAYS_INLINE uint64_t scsi_blocks(const struct scsi_lun *l)
+{
+	return load_relaxed(&l->blocks);
+}
 
 ALWAYS_INLINE uint32_t scsi_block_size(const struct scsi_lun *l)
 {

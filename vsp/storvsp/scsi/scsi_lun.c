@@ -147,6 +147,15 @@ void scsi_lun_destroy(struct scsi_lun *l)
 	free(l);
 }
 
+void scsi_lun_resized(struct scsi_lun *l)
+{
+	struct blk_info info;
+
+	blk_dev_info(l->dev, &info);
+	store_relaxed(&l->blocks, info.size >> l->shift); /* published by the attention, U1 */
+	scsi_lun_unit_attention(l, SCSI_UA_CAPACITY_CHANGED);
+}
+
 struct blk_dev *scsi_lun_dev(struct scsi_lun *l)
 {
 	return l->dev;
@@ -199,7 +208,9 @@ uint32_t scsi_nexus_take_attention(struct scsi_nexus *n)
 {
 	uint32_t pending, bit;
 
-	while ((pending = load_relaxed(&n->attentions) & ~SCSI_NEXUS_RESERVED) != 0) {
+	const uint32_t others = SCSI_NEXUS_RESERVED | SCSI_NEXUS_GONE;
+
+	while ((pending = load_relaxed(&n->attentions) & ~others) != 0) {
 		bit = pending & -pending;
 		/* U2: acquire pairs with U1. Of two loops that saw the bit, one clears it. */
 		if (__atomic_fetch_and(&n->attentions, ~bit, __ATOMIC_ACQUIRE) & bit)

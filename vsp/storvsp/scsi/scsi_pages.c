@@ -114,7 +114,7 @@ static uint32_t vpd_provisioning(const struct scsi_lun *l, uint8_t *p)
 		return 4;
 	}
 	p[0] = 1;
-	while (l->blocks >> p[0] > UINT32_MAX)
+	while (scsi_blocks(l) >> p[0] > UINT32_MAX)
 		p[0]++;
 	p[1] = LBPU_LBPWS_LBPWS10_LBPRZ;
 	p[2] = PROVISIONING_THIN;

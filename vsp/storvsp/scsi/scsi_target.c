@@ -56,7 +56,7 @@ static void forget_nexus(struct scsi_nexus *n)
 void scsi_target_destroy(struct scsi_target *t)
 {
 	for (int i = 0; i < SCSI_MAX_LUNS; i++)
-		if (t->nexus[i].lun)
+		if (scsi_target_lun(t, (uint8_t)i))
 			forget_nexus(&t->nexus[i]);
 	free(t);
 }
@@ -68,7 +68,7 @@ int scsi_target_attach(struct scsi_target *t, uint8_t number, struct scsi_lun *l
 	if (number >= SCSI_MAX_LUNS)
 		return -EINVAL;
 	n = &t->nexus[number];
-	if (load_relaxed(&n->lun)) /* only the main loop writes it, and that is us */
+	if (scsi_target_lun(t, number)) /* only the main loop changes that, and that is us */
 		return -EEXIST;
 	pthread_mutex_lock(&l->lock);
 	n->next = l->nexuses;
@@ -76,7 +76,20 @@ int scsi_target_attach(struct scsi_target *t, uint8_t number, struct scsi_lun *l
 	scsi_update_situation(l, n);
 	pthread_mutex_unlock(&l->lock);
 	store_release(&n->lun, l); /* N1, pairs with N2 in scsi_target_lun() */
+	/* N3, pairs with N4 there: who finds the place taken again finds the new LUN. */
+	__atomic_fetch_and(&n->attentions, ~SCSI_NEXUS_GONE, __ATOMIC_RELEASE);
 	return 0;
+}
+
+void scsi_target_detach(struct scsi_target *t, uint8_t number)
+{
+	struct scsi_nexus *n = &t->nexus[number];
+
+	if (!scsi_target_lun(t, number))
+		return;
+	forget_nexus(n);
+	/* Instead of all that was about this disk. @n->lun stays, for who has found it already. */
+	store_relaxed(&n->attentions, SCSI_NEXUS_GONE);
 }
 
 struct scsi_lun *scsi_target_lun(const struct scsi_target *t, uint8_t number)
@@ -85,7 +98,9 @@ struct scsi_lun *scsi_target_lun(const struct scsi_target *t, uint8_t number)
 
 	/* The mask must stay: a mispredicted branch could read past the table. */
 	__asm__("" : "+r"(n));
-	return number < SCSI_MAX_LUNS ? load_acquire(&n->lun) : NULL; /* N2 */
+	if (number >= SCSI_MAX_LUNS || load_acquire(&n->attentions) & SCSI_NEXUS_GONE) /* N4 */
+		return NULL;
+	return load_acquire(&n->lun); /* N2 */
 }
 
 struct scsi_nexus *scsi_target_nexus(struct scsi_target *t, uint8_t number)
@@ -175,10 +190,12 @@ ALWAYS_INLINE bool fields_ok(const struct scsi_task *t, const struct scsi_op *op
 ALWAYS_INLINE uint32_t check_medium(const struct scsi_task *t, const struct scsi_lun *l,
 				    uint16_t rules, struct scsi_cmd c)
 {
+	uint64_t blocks = scsi_blocks(l);
+
 	if (rules & OP_MEDIUM)
 		return SENSE_NO_MEDIUM;
 	/* By subtraction from a known-good bound: lba + count may wrap. */
-	if ((rules & OP_RANGE) && unlikely(c.lba > l->blocks || c.count > l->blocks - c.lba))
+	if ((rules & OP_RANGE) && unlikely(c.lba > blocks || c.count > blocks - c.lba))
 		return SENSE_LBA_RANGE;
 	if (rules & OP_WRITES)
 		return l->readonly ? SENSE_WRITE_PROTECTED : SENSE_SOFTWARE_PROTECTED;
@@ -248,6 +265,8 @@ static NOINLINE bool execute_any(struct scsi_task *t)
 	uint32_t sense;
 	uint16_t rules;
 
+	if (load_relaxed(&t->nexus->attentions) & SCSI_NEXUS_GONE)
+		return execute_absent(t, t->nexus == &t->nexus->target->nexus[0]);
 	op = find_op(t->lun->ops, t, &sense);
 	if (!op)
 		return scsi_fail(t, sense);

@@ -210,15 +210,15 @@ static uint32_t check_header(const struct unmap_header *h, uint32_t list_len, ui
 static uint32_t check_descriptors(const struct scsi_lun *l, const struct unmap_descriptor *d,
 				  uint32_t n, uint32_t *nonempty)
 {
+	uint64_t sum = 0, blocks = scsi_blocks(l);
 	bool outside = false;
-	uint64_t sum = 0;
 
 	*nonempty = 0;
 	for (uint32_t i = 0; i < n; i++) {
 		uint64_t lba = be64_get(d[i].lba);
 		uint32_t count = be32_get(d[i].count);
 
-		outside |= lba > l->blocks || count > l->blocks - lba;
+		outside |= lba > blocks || count > blocks - lba;
 		sum += count;
 		*nonempty += count != 0;
 	}

@@ -1,0 +1,420 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * hvbus disk: the disks of a running root. Images are opened here, with the rights of who
+ * types the command, and handed to the root, which opens nothing once it serves.
+ */
+#include <errno.h>
+#include <jansson.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+#include "vmwp/root.h"
+
+struct disk_args {
+	const char *socket, *disk;
+	uint64_t size;
+	double wait_s;
+	bool json, shrink;
+};
+
+struct verb {
+	const char *name, *summary;
+	const char *usage, *examples;
+	const struct cli_option *options;
+	const char *no_disk; /* what to say without --disk; NULL: it needs none */
+	int (*run)(const struct disk_args *a);
+};
+
+/* ---- options ---------------------------------------------------------------------- */
+
+static void set_socket(void *ctx, const char *v)
+{
+	((struct disk_args *)ctx)->socket = v;
+}
+
+static void set_disk(void *ctx, const char *v)
+{
+	((struct disk_args *)ctx)->disk = v;
+}
+
+static void set_lun(void *ctx, const char *v)
+{
+	uint8_t controller, lun;
+
+	if (root_parse_lun(v, &controller, &lun))
+		cli_die(CLI_USAGE, "--disk=%s: CONTROLLER:LUN is needed, such as 0:1", v);
+	((struct disk_args *)ctx)->disk = v;
+}
+
+static void set_size(void *ctx, const char *v)
+{
+	((struct disk_args *)ctx)->size = cli_size("size", v);
+	if (!((struct disk_args *)ctx)->size)
+		cli_die(CLI_USAGE, "--size=0: a disk needs a size");
+}
+
+static void set_wait(void *ctx, const char *v)
+{
+	double s = cli_seconds("wait", v);
+
+	if (s > 600)
+		cli_die(CLI_USAGE, "--wait=%s: 600 seconds are the limit", v);
+	((struct disk_args *)ctx)->wait_s = s;
+}
+
+static void set_shrink(void *ctx, const char *v)
+{
+	(void)v;
+	((struct disk_args *)ctx)->shrink = true;
+}
+
+static void set_json(void *ctx, const char *v)
+{
+	(void)v;
+	((struct disk_args *)ctx)->json = true;
+}
+
+#define SOCKET                                                                                     \
+	{                                                                                          \
+		"socket", "S", "Unix socket of the root", set_socket                               \
+	}
+#define LUN                                                                                        \
+	{                                                                                          \
+		"disk", "CTL:LUN", "which disk", set_lun                                           \
+	}
+#define JSON                                                                                       \
+	{                                                                                          \
+		"json", NULL, "the root's answer as one JSON object", set_json                     \
+	}
+#define END                                                                                        \
+	{                                                                                          \
+		NULL, NULL, NULL, NULL                                                             \
+	}
+
+/* ---- asking ------------------------------------------------------------------------- */
+
+/* The answer of the root to @request (taken), or the end with its sentence. */
+static json_t *ask(const struct disk_args *a, json_t *request, const int *fds, int nr_fds)
+{
+	char *text = request ? json_dumps(request, JSON_COMPACT) : NULL, *answer;
+	json_error_t error;
+	const char *why;
+	json_t *o;
+
+	json_decref(request);
+	if (!text)
+		cli_die(CLI_USAGE, "the arguments must be UTF-8");
+	answer = cli_ask_root_with(a->socket, text, fds, nr_fds, 10 + (unsigned)a->wait_s);
+	free(text);
+	o = json_loads(answer, 0, &error);
+	if (!o)
+		cli_die(CLI_FAILED, "the root's answer is not JSON: %s", error.text);
+	why = json_string_value(json_object_get(o, "error"));
+	if (why && a->json)
+		printf("%s\n", answer);
+	if (why)
+		cli_die(CLI_FAILED, "%s", why);
+	if (a->json)
+		printf("%s\n", answer);
+	free(answer);
+	return o;
+}
+
+static double num(const json_t *o, const char *key)
+{
+	return json_number_value(json_object_get(o, key));
+}
+
+static const char *str(const json_t *o, const char *key)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+
+	return s ? s : "-";
+}
+
+static bool is_true(const json_t *o, const char *key)
+{
+	return json_is_true(json_object_get(o, key));
+}
+
+/* ---- add ----------------------------------------------------------------------------- */
+
+static const char add_usage[] =
+	"usage: hvbus disk add --socket S --disk path=F[,KEY=VALUE...]\n\n"
+	"Give a running root one more disk. The image is opened here, with your rights, and\n"
+	"handed over, locked. Partitions that have the controller see the disk at once: they are\n"
+	"asked to scan their bus again; the answer says which. Partitions that connect later see\n"
+	"it in any case. The keys are those of `hvbus serve --disk`.\n";
+
+static const char add_examples[] =
+	"  truncate -s 4G more.img\n"
+	"  hvbus disk add --socket /tmp/s --disk path=more.img\n"
+	"  hvbus disk add --socket /tmp/s --disk path=iso.img,readonly,lun=5\n"
+	"  hvbus disk add --socket /tmp/s --disk engine=memory,size=512M,controller=1\n";
+
+static const struct cli_option add_options[] = {
+	SOCKET,
+	{ "disk", "KEY=VALUE,...", "the disk, as for `hvbus serve`", set_disk },
+	JSON,
+	END,
+};
+
+/* The root may have another working directory, and shows the name to others. */
+static char *absolute(const char *path)
+{
+	char dir[PATH_MAX], *out;
+
+	if (*path == '/')
+		return strdup(path);
+	if (!getcwd(dir, sizeof(dir)))
+		cli_die(CLI_FAILED, "the working directory: %s", strerror(errno));
+	return asprintf(&out, "%s/%s", dir, path) < 0 ? NULL : out;
+}
+
+static void print_partitions(const char *before, const json_t *list)
+{
+	const json_t *p;
+	size_t i;
+
+	if (!json_array_size(list))
+		return;
+	printf("%s", before);
+	json_array_foreach(list, i, p)
+		printf("%s%.0f (%s)", i ? ", " : " ", num(p, "id"), str(p, "name"));
+	printf("\n");
+}
+
+static void print_added(const json_t *o)
+{
+	const json_t *d = json_object_get(o, "disk");
+	const json_t *seen = json_object_get(o, "seen_by");
+	const json_t *not_seen = json_object_get(o, "not_seen_by");
+
+	printf("disk %.0f:%.0f  %s  %s\n", num(d, "controller"), num(d, "lun"),
+	       cli_human_bytes(num(d, "size")), str(d, "path"));
+	print_partitions("seen at once by partition", seen);
+	print_partitions("their controller is new, so it is not seen by partition", not_seen);
+	if (!json_array_size(seen))
+		printf("partitions that connect from now on see it\n");
+}
+
+static int run_add(const struct disk_args *a)
+{
+	char *spec = strdup(a->disk), *path = NULL, why[512] = "";
+	struct blk_image image = { -1, -1 };
+	json_t *request, *answer;
+	struct root_disk d;
+
+	if (!spec)
+		cli_die(CLI_FAILED, "out of memory");
+	if (root_parse_disk(&d, spec, why, sizeof(why)))
+		cli_die(CLI_USAGE, "--disk %s: %s", a->disk, why);
+	request = json_pack("{ss ss}", "do", "disk-add", "disk", a->disk);
+	if (d.blk.path) {
+		if (blk_image_open(&image, &d.blk, why, sizeof(why)))
+			cli_die(CLI_FAILED, "%s", why);
+		path = absolute(d.blk.path);
+		json_object_set_new(request, "path", path ? json_string(path) : NULL);
+	}
+	answer = ask(a, request, &image.fd, (image.fd >= 0) + (image.flush_fd >= 0));
+	if (!a->json)
+		print_added(answer);
+	if (d.blk.path)
+		blk_image_close(&image);
+	json_decref(answer);
+	free(path);
+	free(spec);
+	return CLI_OK;
+}
+
+/* ---- remove ------------------------------------------------------------------------- */
+
+static const char remove_usage[] =
+	"usage: hvbus disk remove --socket S --disk CTL:LUN [--wait SECONDS]\n\n"
+	"Take a disk away from a running root. Partitions find it gone with their next command\n"
+	"and are asked to scan their bus again. Requests in flight finish; then the image is\n"
+	"flushed, closed and unlocked. When the command succeeds, the file may be used, moved or\n"
+	"deleted. When something holds the disk for longer than --wait (5 s), the command fails\n"
+	"and says what; the removal goes on.\n";
+
+static const char remove_examples[] = "  hvbus disk remove --socket /tmp/s --disk 0:1\n"
+				      "  hvbus disk remove --socket /tmp/s --disk 0:1 --wait 60\n";
+
+static const struct cli_option remove_options[] = {
+	SOCKET,
+	LUN,
+	{ "wait", "SECONDS", "for requests in flight and the last flush (default 5)", set_wait },
+	JSON,
+	END,
+};
+
+static int run_remove(const struct disk_args *a)
+{
+	json_t *answer = ask(a,
+			     json_pack("{ss ss sI}", "do", "disk-remove", "disk", a->disk,
+				       "wait_ms", (json_int_t)(a->wait_s * 1000)),
+			     NULL, 0);
+
+	if (!a->json)
+		printf("disk %s is removed\n", a->disk);
+	json_decref(answer);
+	return CLI_OK;
+}
+
+/* ---- resize ------------------------------------------------------------------------- */
+
+static const char resize_usage[] =
+	"usage: hvbus disk resize --socket S --disk CTL:LUN [--size SIZE] [--shrink]\n\n"
+	"Change the size of a disk while it is in use. Without --size the disk becomes as long as\n"
+	"its file or device is by now; with --size the file is made that long. Partitions are "
+	"told\n"
+	"with their next command. What lies behind the new end of a smaller disk is lost, so that\n"
+	"needs --shrink.\n";
+
+static const char resize_examples[] =
+	"  truncate -s 8G disk.img && hvbus disk resize --socket /tmp/s --disk 0:0\n"
+	"  hvbus disk resize --socket /tmp/s --disk 0:0 --size 16G\n"
+	"  hvbus disk resize --socket /tmp/s --disk 0:0 --size 4G --shrink\n";
+
+static const struct cli_option resize_options[] = {
+	SOCKET,
+	LUN,
+	{ "size", "SIZE", "the new size (default: what the file has)", set_size },
+	{ "shrink", NULL, "the disk may become smaller", set_shrink },
+	JSON,
+	END,
+};
+
+static int run_resize(const struct disk_args *a)
+{
+	json_t *answer = ask(a,
+			     json_pack("{ss ss sI sb}", "do", "disk-resize", "disk", a->disk,
+				       "size", (json_int_t)a->size, "shrink", (int)a->shrink),
+			     NULL, 0);
+
+	if (!a->json)
+		printf("disk %s has %s\n", a->disk,
+		       cli_human_bytes(num(json_object_get(answer, "disk"), "size")));
+	json_decref(answer);
+	return CLI_OK;
+}
+
+/* ---- list ------------------------------------------------------------------------------ */
+
+static const char list_usage[] =
+	"usage: hvbus disk list --socket S [--json]\n\n"
+	"Show the disks of a running root: place, size, engine, flags, I/O so far, and the\n"
+	"partitions that have their controller open. `hvbus inspect` shows latencies and errors.\n";
+
+static const char list_examples[] =
+	"  hvbus disk list --socket /tmp/s\n"
+	"  hvbus disk list --socket /tmp/s --json | jq -r '.disks[] | select(.readonly).path'\n";
+
+static const struct cli_option list_options[] = { SOCKET, JSON, END };
+
+static void flags_of(const json_t *d, char *out, size_t n)
+{
+	bool readonly = is_true(d, "readonly"), file = json_is_string(json_object_get(d, "path"));
+	bool sync = file && !readonly && !strcmp(str(d, "cache"), "writethrough");
+
+	snprintf(out, n, "%s%s%s%s", readonly ? "ro" : "rw", is_true(d, "direct") ? ",direct" : "",
+		 sync ? ",sync" : "", is_true(d, "flush_failed") ? ",FLUSH-FAILED" : "");
+}
+
+static void print_row(const json_t *d)
+{
+	const json_t *users = json_object_get(d, "partitions"), *p;
+	char place[16], flags[48];
+	size_t i;
+
+	snprintf(place, sizeof(place), "%.0f:%.0f", num(d, "controller"), num(d, "lun"));
+	if (!strcmp(str(d, "state"), "leaving")) {
+		printf("%-6s being removed\n", place);
+		return;
+	}
+	flags_of(d, flags, sizeof(flags));
+	printf("%-6s %-9s %-9s %-10s %8s %8s  ", place, cli_human_bytes(num(d, "size")),
+	       str(d, "engine"), flags, cli_human(num(d, "reads")), cli_human(num(d, "writes")));
+	json_array_foreach(users, i, p) printf("%s%.0f", i ? "," : "", num(p, "id"));
+	printf("%s  %s\n", json_array_size(users) ? "" : "-", str(d, "path"));
+}
+
+static int run_list(const struct disk_args *a)
+{
+	json_t *answer = ask(a, json_pack("{ss}", "do", "disk-list"), NULL, 0), *d;
+	size_t i;
+
+	if (!a->json)
+		printf("%-6s %-9s %-9s %-10s %8s %8s  %s\n", "DISK", "SIZE", "ENGINE", "FLAGS",
+		       "READS", "WRITES", "PARTITIONS  PATH");
+	json_array_foreach(json_object_get(answer, "disks"), i, d)
+	{
+		if (!a->json)
+			print_row(d);
+	}
+	json_decref(answer);
+	return CLI_OK;
+}
+
+/* ---- the verbs --------------------------------------------------------------------------- */
+
+#define WHICH "CTL:LUN says which; `hvbus disk list` shows what there is"
+
+static const struct verb verbs[] = {
+	{ "add", "one more disk, seen by partitions at once", add_usage, add_examples, add_options,
+	  "path=FILE,... (or engine=memory,size=...) says what to add", run_add },
+	{ "remove", "take a disk away; its file is free afterwards", remove_usage, remove_examples,
+	  remove_options, WHICH, run_remove },
+	{ "resize", "a larger or smaller disk, while it is in use", resize_usage, resize_examples,
+	  resize_options, WHICH, run_resize },
+	{ "list", "what there is, who uses it and how much", list_usage, list_examples,
+	  list_options, NULL, run_list },
+};
+
+static int usage(void)
+{
+	printf("usage: hvbus disk VERB --socket S [OPTION...]\n\n"
+	       "The disks of a running root, while partitions use them.\n\n");
+	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
+		printf("  disk %-8s %s\n", verbs[i].name, verbs[i].summary);
+	printf("\n`hvbus disk VERB --help` explains each.\n\nExamples:\n%s%s%s%s", list_examples,
+	       add_examples, resize_examples, remove_examples);
+	return CLI_OK;
+}
+
+static const struct verb *find_verb(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++) {
+		if (!strcmp(verbs[i].name, name))
+			return &verbs[i];
+	}
+	cli_die(CLI_USAGE, "unknown verb '%s'; `hvbus disk --help` lists them", name);
+}
+
+int cmd_disk(int argc, char **argv)
+{
+	static char command[32];
+	struct disk_args a = { .wait_s = 5 };
+	const struct verb *v;
+	int i;
+
+	if (argc < 2)
+		return usage(), CLI_USAGE;
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))
+		return usage();
+	v = find_verb(argv[1]);
+	snprintf(command, sizeof(command), "disk %s", v->name);
+	cli_set_command(command);
+	i = cli_parse(argc - 1, argv + 1, v->options, v->usage, v->examples, &a) + 1;
+	if (i < argc)
+		cli_die(CLI_USAGE, "unexpected '%s'", argv[i]);
+	if (!a.socket)
+		cli_die(CLI_USAGE, "--socket is missing");
+	if (v->no_disk && !a.disk)
+		cli_die(CLI_USAGE, "--disk is missing: %s", v->no_disk);
+	return v->run(&a);
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Requests of control clients: what is legal (a table), and how one is answered.
+ */
+#ifndef HVBUS_VMWP_CONTROL_H
+#define HVBUS_VMWP_CONTROL_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/compiler.h"
+
+#define CONTROL_MAX_REQUEST 16384 /* bytes */
+
+struct root;
+struct conn;
+
+struct control_call {
+	struct root *root;
+	struct conn *conn;
+	const json_t *in;
+	int fd[2]; /* what came with it, or -1; a verb that keeps one puts -1 here */
+};
+
+struct control_key {
+	const char *name;
+	json_type type; /* JSON_TRUE: a boolean */
+	bool needed;
+};
+
+struct control_verb {
+	const char *name;
+	/* The answer; NULL after conn_wait(): it follows. */
+	json_t *(*run)(struct control_call *c);
+	struct control_key keys[5]; /* beside "do"; the last has no name */
+};
+
+/*
+ * The verb of a legal request, its object in *@in; NULL: *@error is the answer. *@in may be
+ * an object either way.
+ */
+const struct control_verb *control_parse(const char *text, size_t len, json_t **in, json_t **error);
+
+/* {"error": .., "errno": -@err} */
+json_t *control_error(int err, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+#endif
