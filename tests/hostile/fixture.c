@@ -273,20 +273,35 @@ struct usage {
 	uint64_t ran_ns, waited_ns;
 };
 
-static long count_dir(const char *what)
+static long count_fds(void)
 {
 	char name[64];
 	struct dirent *e;
 	long n = 0;
 	DIR *d;
 
-	snprintf(name, sizeof(name), "/proc/%d/%s", (int)root_pid, what);
+	snprintf(name, sizeof(name), "/proc/%d/fd", (int)root_pid);
 	d = opendir(name);
 	while (d && (e = readdir(d)))
 		n += e->d_name[0] != '.';
 	if (d)
 		closedir(d);
 	return n;
+}
+
+/* Not the kernel's own: io_uring keeps workers for a while. */
+static bool is_own_thread(const char *task)
+{
+	char name[320], comm[32] = "";
+	FILE *f;
+
+	snprintf(name, sizeof(name), "/proc/%d/task/%s/comm", (int)root_pid, task);
+	f = fopen(name, "r");
+	if (f && !fgets(comm, sizeof(comm), f))
+		comm[0] = 0;
+	if (f)
+		fclose(f);
+	return strncmp(comm, "iou-", 4);
 }
 
 /* Mappings of memfds: rings, guest memory, interrupt pages. The heap's come and go. */
@@ -322,7 +337,7 @@ static void add_schedstat(const char *task, struct usage *u)
 		fclose(f);
 }
 
-static void add_times(struct usage *u)
+static void add_tasks(struct usage *u)
 {
 	char name[64];
 	struct dirent *e;
@@ -331,15 +346,17 @@ static void add_times(struct usage *u)
 	snprintf(name, sizeof(name), "/proc/%d/task", (int)root_pid);
 	d = opendir(name);
 	while (d && (e = readdir(d)))
-		if (e->d_name[0] != '.')
+		if (e->d_name[0] != '.') {
 			add_schedstat(e->d_name, u);
+			u->threads += is_own_thread(e->d_name);
+		}
 	if (d)
 		closedir(d);
 }
 
 static struct usage usage_now(void)
 {
-	struct usage u = { count_dir("fd"), count_memfd_maps(), count_dir("task"), 0, 0, 0 };
+	struct usage u = { .fds = count_fds(), .maps = count_memfd_maps() };
 	char name[64];
 	long pages = 0;
 	FILE *f;
@@ -350,7 +367,7 @@ static struct usage usage_now(void)
 		u.rss_kb = pages * 4;
 	if (f)
 		fclose(f);
-	add_times(&u);
+	add_tasks(&u);
 	return u;
 }
 
@@ -475,16 +492,16 @@ static void u3_canary(void)
 static void u4_idle(void)
 {
 	uint64_t limit = clock_ns() + 1000 * MS * SLOWER, ran, start, took;
-	struct usage a = { 0 }, b;
+	struct usage a, b;
 
 	canary_pause(true);
 	do {
-		a.ran_ns = b.ran_ns = 0;
 		start = clock_ns();
-		add_times(&a);
+		a = (struct usage){ 0 };
+		add_tasks(&a);
 		usleep(IDLE_NS / 1000);
 		b = (struct usage){ 0 };
-		add_times(&b);
+		add_tasks(&b);
 		took = clock_ns() - start;
 		ran = b.ran_ns - a.ran_ns;
 	} while (ran > took / 100 && clock_ns() < limit);
