@@ -57,6 +57,8 @@ UT      := $(wildcard tests/ut/*/*_ut.c)
 UT_BIN  := $(patsubst tests/ut/%.c,$(B)/ut/%,$(UT))
 PROC    := $(wildcard tests/proc/*_test.c)
 PROC_BIN := $(patsubst tests/proc/%.c,$(B)/proc/%,$(PROC))
+HOSTILE := $(wildcard tests/hostile/*_hostile.c)
+HOSTILE_BIN := $(patsubst tests/hostile/%.c,$(B)/hostile/%,$(HOSTILE))
 FAKE    := $(wildcard tests/fake/*.c)
 BENCH   := $(wildcard bench/*.c)
 BENCH_BIN := $(patsubst bench/%.c,$(B)/bench/%,$(BENCH))
@@ -139,6 +141,12 @@ $(B)/proc/%: $(B)/tests/proc/%.o $(call libs_upto,vmwp)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) -lcheck -lsubunit -lrt -lm -lnbd
 
+HOSTILE_HELP := $(filter-out $(HOSTILE),$(wildcard tests/hostile/*.c))
+$(B)/hostile/%: $(B)/tests/hostile/%.o $(call obj,$(HOSTILE_HELP)) $(call libs_upto,vmwp)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) -lcheck -lsubunit -lrt -lm
+
 $(B)/bench/%: $(B)/bench/%.o $(call libs_upto,vmwp)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
@@ -156,7 +164,7 @@ check: setup
 	$(Q)scripts/check.sh
 
 # One build variant: everything it needs, then its tests.
-check-tests: $(UT_BIN) $(PROC_BIN) $(B)/hvbus $(B)/nbdkit-hvbus-plugin.so $(B)/libhvbus-sg.so \
+check-tests: $(UT_BIN) $(PROC_BIN) $(HOSTILE_BIN) $(B)/hvbus $(B)/nbdkit-hvbus-plugin.so $(B)/libhvbus-sg.so \
 	$(B)/tests/run_sh
 
 $(B)/tests/run_sh: $(B)/tests/run_sh.o

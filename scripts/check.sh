@@ -133,7 +133,7 @@ check_variant() {
 	shift 3
 	echo "== $name"
 	build "$name" check-tests "$san"
-	for p in $(programs "$dir" tests/ut/*/*_ut.c tests/proc/*_test.c); do
+	for p in $(programs "$dir" tests/ut/*/*_ut.c tests/proc/*_test.c tests/hostile/*_hostile.c); do
 		run "$name ${p#"$dir"/}" "$@" "$p"
 	done
 	for p in tests/sh/*.sh; do

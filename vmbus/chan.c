@@ -342,9 +342,20 @@ void vmbus_chan_flush(struct vmbus_chan *c)
 		BUMP(c->signals_suppressed);
 }
 
+/* Whoever only asks for room would wait for ever on a ring whose reader broke it. */
+static NOINLINE void check_reader(struct vmbus_chan *c)
+{
+	if (c->out.why != VMRING_OK)
+		vmbus_chan_fault(c, vmring_fault_name(c->out.why));
+}
+
 uint32_t vmbus_chan_send_room(struct vmbus_chan *c)
 {
-	return unlikely(c->why) ? 0 : vmring_out_free(&c->out);
+	uint32_t room = unlikely(c->why) ? 0 : vmring_out_free(&c->out);
+
+	if (unlikely(!room))
+		check_reader(c);
+	return room;
 }
 
 bool vmbus_chan_want_space(struct vmbus_chan *c, uint32_t bytes)
@@ -355,7 +366,10 @@ bool vmbus_chan_want_space(struct vmbus_chan *c, uint32_t bytes)
 	if (bytes > c->out.size)
 		return false; /* never fits: -EMSGSIZE */
 	/* Rounded up to 8 as on the wire, less the trailer. */
-	return vmring_out_want_space(&c->out, bytes > 24 ? (bytes - 1) & ~7u : 16);
+	if (vmring_out_want_space(&c->out, bytes > 24 ? (bytes - 1) & ~7u : 16))
+		return true;
+	check_reader(c);
+	return false;
 }
 
 /* ---- the rest ------------------------------------------------------------------ */
