@@ -67,7 +67,7 @@ static void *heal(void *set)
 	int sig;
 
 	while (!sigwait(set, &sig) && sig == SIGUSR1)
-		for (uint32_t i = 0; i < the_root->nr_disks; i++)
+		for (uint32_t i = 0; i < the_root->cfg.nr_disks; i++)
 			blk_dev_fault_remove(the_root->disk[i].dev, 0);
 	return NULL;
 }
