@@ -26,7 +26,7 @@ CFLAGS  ?= -g
 ALL_CFLAGS = -std=gnu11 $(OPT) $(WARN) -fPIC -fvisibility=hidden -pthread -D_GNU_SOURCE \
 	-DHVBUS_VERSION='"$(VERSION)"' -I. $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all) $(CFLAGS)
 ALL_LDFLAGS = -pthread $(if $(SAN),-fsanitize=$(SAN)) $(LDFLAGS)
-LIBS    := -luring -laio -ljansson -lz -lm
+LIBS    := -luring -laio -ljansson -lseccomp -lz -lm
 
 # ---- what there is: one archive per layer, each may use those before it ------
 

@@ -257,9 +257,59 @@ static void uring_slot_del(struct loop *l, uint32_t slot)
 
 /* ---- life ----------------------------------------------------------------------------------- */
 
+#define ALLOW_SQE(code)                                                                            \
+	{                                                                                          \
+		.opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = code                                \
+	}
+#define ALLOW_REG(code)                                                                            \
+	{                                                                                          \
+		.opcode = IORING_RESTRICTION_REGISTER_OP, .register_op = code                      \
+	}
+
+/*
+ * What the ring can do for as long as it lives, whoever fills its entries. The kernel's
+ * workers are outside of any seccomp filter: without this, a process that must not open files
+ * or sockets could still ask its ring for them. Transfers and polls of open files are all the
+ * loop and its users need. The newest come last: older kernels do not know them.
+ */
+static const struct io_uring_restriction ring_rules[] = {
+	ALLOW_SQE(IORING_OP_NOP),
+	ALLOW_SQE(IORING_OP_TIMEOUT),
+	ALLOW_SQE(IORING_OP_POLL_ADD),
+	ALLOW_SQE(IORING_OP_POLL_REMOVE),
+	ALLOW_SQE(IORING_OP_ASYNC_CANCEL),
+	ALLOW_SQE(IORING_OP_READ),
+	ALLOW_SQE(IORING_OP_READV),
+	ALLOW_SQE(IORING_OP_READ_FIXED),
+	ALLOW_SQE(IORING_OP_WRITE),
+	ALLOW_SQE(IORING_OP_WRITEV),
+	ALLOW_SQE(IORING_OP_WRITE_FIXED),
+	ALLOW_SQE(IORING_OP_FSYNC),
+	ALLOW_SQE(IORING_OP_FALLOCATE),
+	{ .opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED,
+	  .sqe_flags = IOSQE_FIXED_FILE | IOSQE_ASYNC },
+	ALLOW_REG(IORING_REGISTER_FILES_UPDATE),
+	ALLOW_REG(IORING_REGISTER_FILES2),
+	ALLOW_REG(IORING_UNREGISTER_RING_FDS),
+};
+
+#define OLDEST_RULES 15 /* of them, known to every kernel that has what the loop needs */
+
+/* By the general call: the shared liburing 2.3 has lost the two functions for this. */
+static int restrict_and_enable(const struct io_uring *ring)
+{
+	unsigned fd = (unsigned)ring->ring_fd, n = ARRAY_SIZE(ring_rules);
+	int err;
+
+	do {
+		err = io_uring_register(fd, IORING_REGISTER_RESTRICTIONS, ring_rules, n);
+	} while (err == -EINVAL && n-- > OLDEST_RULES);
+	return err ? err : io_uring_register(fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
+}
+
 static int open_ring(struct uring_state *u, uint32_t entries)
 {
-	const uint32_t common = IORING_SETUP_CLAMP | IORING_SETUP_CQSIZE;
+	const uint32_t common = IORING_SETUP_CLAMP | IORING_SETUP_CQSIZE | IORING_SETUP_R_DISABLED;
 	const uint32_t tries[] = {
 		/* 6.1: completions wait until we enter, and a flag in memory says so */
 		common | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_TASKRUN_FLAG |
@@ -309,11 +359,17 @@ static int uring_init(struct loop *l, uint32_t entries)
 	/* SQ slot n always carries SQE n; publish() then has only the index to move. */
 	for (uint32_t i = 0; i < sq->ring_entries; i++)
 		sq->array[i] = i;
-	/* The rest makes things better but is not needed. */
+	/* Makes things better but is not needed; afterwards it would not be allowed. */
 	if (io_uring_register_ring_fd(&u->ring) == 1)
 		u->enter_flags = IORING_ENTER_REGISTERED_RING;
 	io_uring_register_iowq_max_workers(&u->ring, workers);
 	io_uring_ring_dontfork(&u->ring);
+	err = restrict_and_enable(&u->ring);
+	if (err) {
+		io_uring_queue_exit(&u->ring);
+		free(u->user_data);
+		return err;
+	}
 	l->cq_head = u->ring.cq.khead;
 	l->cq_tail = u->ring.cq.ktail;
 	l->sq_flags = sq->kflags;

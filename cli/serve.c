@@ -106,6 +106,13 @@ static void set_max_partitions(void *ctx, const char *v)
 		(uint32_t)cli_number("max-partitions", v, 1, 65536);
 }
 
+static void set_sandbox(void *ctx, const char *v)
+{
+	static const char *const modes[] = { "off", "log", "on", NULL };
+
+	((struct serve *)ctx)->cfg.sandbox = (enum sandbox_mode)cli_choice("sandbox", v, modes);
+}
+
 static void set_verbose(void *ctx, const char *v)
 {
 	(void)ctx, (void)v;
@@ -122,6 +129,10 @@ static const struct cli_option options[] = {
 	{ "cpu", "N", "pin the main thread", set_cpu },
 	{ "max-memory", "SIZE", "guest memory a child may ask for (default 1G)", set_max_memory },
 	{ "max-partitions", "N", "children at a time (default 1024)", set_max_partitions },
+	{ "sandbox", "MODE",
+	  "on: give up every privilege before the first guest (default); log: the kernel logs\n"
+	  "                             forbidden system calls and does them; off",
+	  set_sandbox },
 	{ "verbose", NULL, "log more", set_verbose },
 	{ NULL, NULL, NULL, NULL },
 };
@@ -143,7 +154,7 @@ int cmd_serve(int argc, char **argv)
 	char why[256] = "";
 	int i, err;
 
-	s.cfg = (struct root_config){ .cpu = -1, .spin_us = 50 };
+	s.cfg = (struct root_config){ .cpu = -1, .spin_us = 50, .sandbox = SANDBOX_ON };
 	i = cli_parse(argc, argv, options, usage, examples, &s);
 	if (i < argc)
 		cli_die(CLI_USAGE, "unexpected '%s'", argv[i]);
@@ -151,6 +162,8 @@ int cmd_serve(int argc, char **argv)
 		cli_die(CLI_USAGE, "--socket is missing");
 	if (!s.cfg.nr_disks)
 		cli_die(CLI_USAGE, "--disk is missing: a root without disks has nothing to offer");
+	if (s.cfg.sandbox == SANDBOX_OFF)
+		log_warn("no sandbox: a guest that takes this process over has all its rights");
 	if (root_create(&running, &s.cfg, why, sizeof(why)))
 		cli_die(CLI_FAILED, "%s", why);
 	catch_signals();

@@ -3,7 +3,7 @@
 # Installs the Debian packages that are missing. usage: setup.sh [demo|check|bench|fuzz|lint]
 set -eu
 
-build="gcc make pkg-config libc6-dev liburing-dev libaio-dev zlib1g-dev libjansson-dev nbdkit-plugin-dev"
+build="gcc make pkg-config libc6-dev liburing-dev libaio-dev zlib1g-dev libjansson-dev libseccomp-dev nbdkit-plugin-dev"
 demo="$build e2fsprogs"
 check="$demo check libnbd-dev clang libclang-rt-14-dev spin nbdkit libnbd-bin qemu-utils fio sg3-utils sdparm libiscsi-bin jq mandoc python3 procps"
 bench="$build g++ fio jq bc nbdkit qemu-utils libck-dev libdpdk-dev libboost-dev libzmq3-dev e2fsprogs"

@@ -22,6 +22,34 @@ static json_t *text(const char *s)
 	return s ? json_string(s) : json_null();
 }
 
+/* Without a file for its seed, jansson would take one that can be guessed. */
+void inspect_prepare(void)
+{
+	json_object_seed(0);
+}
+
+static json_t *landlock_json(int abi)
+{
+	char version[16];
+
+	if (!abi)
+		return text("not in this kernel");
+	snprintf(version, sizeof(version), "abi %d", abi);
+	return text(version);
+}
+
+static json_t *sandbox_json(const struct sandbox_state *s)
+{
+	json_t *o = json_object();
+
+	set(o, "no_new_privs", json_boolean(s->no_new_privs));
+	set(o, "capabilities", text(s->no_capabilities ? "none" : "kept"));
+	set(o, "seccomp", text(!s->calls_filtered ? "off" : s->mode == SANDBOX_LOG ? "log" : "on"));
+	set(o, "landlock", s->mode == SANDBOX_OFF ? text("off") : landlock_json(s->landlock_abi));
+	set(o, "max_fds", s->max_fds ? I(s->max_fds) : json_null());
+	return o;
+}
+
 static json_t *root_json(struct root *r)
 {
 	json_t *o = json_object();
@@ -33,6 +61,7 @@ static json_t *root_json(struct root *r)
 	set(o, "uptime_s", json_real((double)(clock_ns() - r->start_ns) / 1e9));
 	set(o, "loop", text(loop_engine_name(r->loop)));
 	set(o, "io_threads", I(r->nr_io));
+	set(o, "sandbox", sandbox_json(&r->sandbox));
 	set(o, "turns", I(ls.turns));
 	set(o, "sleeps", I(ls.sleeps));
 	set(o, "partitions_now", I(r->nr_guests));

@@ -286,6 +286,8 @@ void listen_stop(struct root *r)
 		return;
 	loop_fd_del(r->loop, &r->listener);
 	close(r->listener.fd);
-	unlink(r->socket);
+	if (r->cfg.sandbox == SANDBOX_OFF)
+		unlink(r->socket);
+	sweeper_end(&r->sweeper, true);
 	r->listening = false;
 }

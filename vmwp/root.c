@@ -111,6 +111,44 @@ static int pin(int cpu)
 	return sched_setaffinity(0, sizeof(set), &set) ? -errno : 0;
 }
 
+/*
+ * Of one partition: its socket and memory; and when it opens all channels it may have, each a
+ * doorbell and, with libaio, a bell for every disk. A few more for a moment as it connects.
+ */
+static uint64_t fds_per_partition(const struct root *r)
+{
+	uint64_t channels = HV_MAX_VPS * (uint64_t)__builtin_popcount(r->controllers);
+
+	return 2 + 3 + channels + (uint64_t)HV_MAX_VPS * r->nr_disks;
+}
+
+/* Standard files, loops with their bells, the socket, who has not said its name; disks twice. */
+static uint64_t max_fds(const struct root *r)
+{
+	uint64_t own = 16 + 4 * (uint64_t)r->cfg.io_threads + ROOT_MAX_PENDING + 2 * ROOT_MAX_DISKS;
+
+	return own + r->cfg.max_partitions * fds_per_partition(r);
+}
+
+/* The threads between the two: they inherit the first, and their rings come before the second. */
+static int start_confined(struct root *r, char *why, size_t n)
+{
+	struct sandbox_config sc = { .mode = r->cfg.sandbox, .max_fds = max_fds(r) };
+	int err = sandbox_enter(&sc, &r->sandbox, why, n);
+
+	if (err)
+		return err;
+	err = io_threads_start(r);
+	if (err) {
+		snprintf(why, n, "start: %s", strerror(-err));
+		return err;
+	}
+	err = sandbox_seal(&sc, &r->sandbox, why, n);
+	if (!err && r->sandbox.mode != SANDBOX_OFF && !r->sandbox.landlock_abi)
+		log_info("sandbox: without landlock, which is not in this kernel");
+	return err;
+}
+
 static int start(struct root *r, char *why, size_t n)
 {
 	struct loop_config lc = {
@@ -118,8 +156,10 @@ static int start(struct root *r, char *why, size_t n)
 		.spin_us_max = r->cfg.spin_us,
 		.name = "root",
 	};
-	int err;
+	int err = sweeper_start(&r->sweeper, r->socket, r->cfg.sandbox, why, n);
 
+	if (err)
+		return err;
 	err = pin(r->cfg.cpu);
 	if (err) {
 		snprintf(why, n, "CPU %d cannot be used: %s", r->cfg.cpu, strerror(-err));
@@ -136,13 +176,13 @@ static int start(struct root *r, char *why, size_t n)
 		if (err)
 			return err;
 	}
-	if (!err)
-		err = io_threads_start(r);
 	if (err) {
 		snprintf(why, n, "start: %s", strerror(-err));
 		return err;
 	}
-	return listen_start(r, why, n);
+	inspect_prepare();
+	err = listen_start(r, why, n);
+	return err ? err : start_confined(r, why, n);
 }
 
 int root_create(struct root **out, const struct root_config *cfg, char *why, size_t n)
@@ -160,7 +200,7 @@ int root_create(struct root **out, const struct root_config *cfg, char *why, siz
 	if (!r->cfg.max_memory)
 		r->cfg.max_memory = 1ull << 30;
 	r->start_ns = clock_ns();
-	r->stop_bell.fd = -1;
+	r->stop_bell.fd = r->sweeper.order = -1;
 	r->socket = strdup(cfg->socket);
 	err = r->socket ? start(r, why, n) : -ENOMEM;
 	if (err) {
@@ -195,6 +235,7 @@ void root_destroy(struct root *r)
 			loop_bell_del(r->loop, &r->stop_bell);
 		loop_destroy(r->loop);
 	}
+	sweeper_end(&r->sweeper, false); /* unless it has swept already */
 	if (r->stop_bell.fd >= 0)
 		close(r->stop_bell.fd);
 	free(r->socket);

@@ -9,6 +9,7 @@
 #ifndef HVBUS_VMWP_ROOT_H
 #define HVBUS_VMWP_ROOT_H
 
+#include "vmwp/sandbox.h"
 #include "vsp/storvsp/storvsp.h"
 
 struct root;
@@ -34,6 +35,7 @@ struct root_config {
 	int cpu;		 /* pin the main loop to this CPU; -1 = no */
 	uint32_t max_partitions; /* 0 = 1024 */
 	uint64_t max_memory;	 /* per partition; 0 = 1 GiB */
+	enum sandbox_mode sandbox;
 };
 
 /*
@@ -48,7 +50,8 @@ int root_parse_size(const char *text, uint64_t *out);
 
 /*
  * Opens every image and the socket (mode 0600; a stale one is replaced, one in use is
- * refused). On failure a sentence is in @why.
+ * refused). On failure a sentence is in @why. With a sandbox, the whole process is in it when
+ * this returns 0 (the calling thread may be, when it fails), and is to have one thread before.
  */
 int root_create(struct root **out, const struct root_config *cfg, char *why, size_t whylen);
 

@@ -12,6 +12,7 @@
 #include "hv-core/proc/proc_wire.h"
 #include "vmbus/server.h"
 #include "vmwp/root.h"
+#include "vmwp/sweeper.h"
 
 #define ROOT_MAX_IO_THREADS 16
 #define ROOT_MAX_PENDING    64 /* connections that have not said what they are */
@@ -85,6 +86,8 @@ struct root {
 	struct fault fault[ROOT_FAULTS];
 	uint64_t nr_faults, nr_served;
 	uint64_t start_ns;
+	struct sandbox_state sandbox;
+	struct sweeper sweeper; /* removes the socket's name when a sandbox forbids it to us */
 };
 
 /* guest.c */
@@ -94,11 +97,15 @@ void guest_end_all(struct root *r, uint64_t limit_ns);
 void root_note_fault(struct root *r, uint32_t partition, const char *name, const char *why);
 
 /* listen.c */
+/* Children can connect, and wait in the kernel until the main loop runs. */
 int listen_start(struct root *r, char *why, size_t whylen);
 void listen_stop(struct root *r);
 
 /* io_thread.c */
 int io_threads_start(struct root *r);
 void io_threads_stop(struct root *r);
+
+/* inspect.c */
+void inspect_prepare(void); /* what it needs files for */
 
 #endif

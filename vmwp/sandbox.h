@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Giving up what a root does not need once it has opened its images and its socket. What each
+ * layer stands against, and what it leaves, is in docs/threat-model.md.
+ *
+ *   open everything          images, socket, the main loop with its ring
+ *   sandbox_enter()          the calling thread; threads it starts afterwards inherit it
+ *   start the io threads     each makes its ring
+ *   sandbox_seal()           the whole process; from here on no ring can be made either
+ *
+ * Neither can be undone.
+ */
+#ifndef HVBUS_VMWP_SANDBOX_H
+#define HVBUS_VMWP_SANDBOX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum sandbox_mode {
+	SANDBOX_OFF,
+	SANDBOX_LOG, /* as SANDBOX_ON, but forbidden system calls are logged by the kernel and done
+		      */
+	SANDBOX_ON,
+};
+
+#define SANDBOX_PRIVILEGES 0x1u /* no capability, none to be had from a program either */
+#define SANDBOX_LIMITS	   0x2u /* descriptors, core dumps */
+#define SANDBOX_FILES	   0x4u /* landlock: no path can be opened, nothing connected to */
+#define SANDBOX_CALLS	   0x8u /* seccomp */
+#define SANDBOX_ALL	   0xfu
+
+struct sandbox_config {
+	enum sandbox_mode mode;
+	uint32_t layers;   /* tests try them one by one; 0 = SANDBOX_ALL */
+	uint64_t max_fds;  /* what the quotas can need; 0 = leave the limit as it is */
+	int removable_dir; /* > 0: removing names from this open directory is all that is left */
+};
+
+/* What holds, as far as the kernel confirmed it. */
+struct sandbox_state {
+	enum sandbox_mode mode;
+	bool no_new_privs, no_capabilities, calls_filtered;
+	int landlock_abi; /* 0: this kernel has no landlock, or it is turned off */
+	uint64_t max_fds; /* the limit; 0 = was not set */
+};
+
+/* Both return 0, or -errno with a sentence in @why. A kernel without landlock is no error. */
+int sandbox_enter(const struct sandbox_config *cfg, struct sandbox_state *st, char *why, size_t n);
+int sandbox_seal(const struct sandbox_config *cfg, struct sandbox_state *st, char *why, size_t n);
+
+#endif

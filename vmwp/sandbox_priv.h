@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The layers of the sandbox that have files of their own. 0 or -errno.
+ */
+#ifndef HVBUS_VMWP_SANDBOX_PRIV_H
+#define HVBUS_VMWP_SANDBOX_PRIV_H
+
+#include "base/atomic.h" /* HVBUS_TSAN */
+#include "vmwp/sandbox.h"
+
+#if defined(HVBUS_TSAN) || defined(__SANITIZE_ADDRESS__)
+#define SANDBOX_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SANDBOX_SANITIZED 1
+#endif
+#endif
+
+/* *@abi is 0 and the result 0 where the kernel has no landlock. */
+int sandbox_files(int removable_dir, int *abi);
+
+/* @only_removes: instead of what a root needs, what it takes to remove a name. */
+int sandbox_calls(enum sandbox_mode mode, bool only_removes);
+
+#endif
