@@ -147,6 +147,13 @@ $(B)/hostile/%: $(B)/tests/hostile/%.o $(call obj,$(HOSTILE_HELP)) $(call libs_u
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) -lcheck -lsubunit -lrt -lm
 
+# Here the client is under test, and the root is the fake.
+$(B)/hostile/root_hostile: $(B)/tests/hostile/root_hostile.o $(call obj,tests/fake/evil_root.c) \
+		$(call libs_upto,vsc)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) -lcheck -lsubunit -lrt -lm
+
 $(B)/bench/%: $(B)/bench/%.o $(call libs_upto,vmwp)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)

@@ -273,8 +273,8 @@ void evil_reach(struct evil_guest *g, const char *path, enum evil_stage stage)
 /* ---- rings ---------------------------------------------------------------------------------- */
 
 /*
- * Shared with a root in another process: plain copies, which is what a hostile guest does. A
- * racer of the test itself is told to the thread sanitizer by being volatile.
+ * Plain stores into memory that others use, the racer of the same test among them: that is
+ * what a hostile guest does, and no finding of the thread sanitizer.
  */
 __attribute__((no_sanitize("thread"))) void evil_ring_put(struct evil_ring *r, uint32_t at,
 							  const void *bytes, uint32_t len)

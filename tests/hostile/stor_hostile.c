@@ -38,8 +38,8 @@ struct srb_case {
 	  false, 5, 0)                                                                             \
 	X(s13_read_with_data_out, 0, { 0x28, 0, 0, 0, 0, 0, 0, 0, 8 }, 10, OUT, 4096, 4096, false, \
 	  5, 0)                                                                                    \
-	X(s13_direction_that_is_none, 0, { 0x28, 0, 0, 0, 0, 0, 0, 0, 8 }, 10, 77, 4096, 4096,     \
-	  false, 0, 0)                                                                             \
+	X(s13_direction_of_no_meaning, 0, { 0x28, 0, 0, 0, 0, 0, 0, 0, 8 }, 10, 77, 4096, 4096,    \
+	  true, 0, 0)                                                                              \
 	X(s14_lun_63, 63, { 0x28, 0, 0, 0, 0, 0, 0, 0, 8 }, 10, IN, 4096, 4096, false, 0, 0)       \
 	X(s14_lun_255, 255, { 0x28, 0, 0, 0, 0, 0, 0, 0, 8 }, 10, IN, 4096, 4096, false, 0, 0)     \
 	X(s15_lba_near_2_to_the_64, 0,                                                             \

@@ -116,6 +116,7 @@ trap 'rm -f "$guards"' EXIT
 
 check "C is formatted as .clang-format says" formatted
 check "includes point down and name their layer" tests/lint/includes.sh
+check "hostile cases name tests that exist" tests/lint/hostile.sh
 check "license and opening comment" licensed
 check "include guards" guarded
 check "no endless file" short_enough

@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# docs/hostile-cases.md against the tests: every test named there exists (a trailing * stands for
+# any ending), and every id that a test in tests/hostile/ carries has a row. One line per offence.
+set -u
+cd "$(git rev-parse --show-toplevel)" || exit 2
+
+doc=docs/hostile-cases.md
+tests=$(mktemp) || exit 2
+trap 'rm -f "$tests"' EXIT
+git ls-files 'tests/*.c' | xargs sed -nE \
+	's/.*START_TEST\(([a-z][a-z0-9_]*).*/\1/p; s/.*[^A-Za-z_]X\(([a-z][0-9]{2}_[a-z0-9_]*).*/\1/p' |
+	sort -u >"$tests"
+
+status=0
+while read -r name; do
+	grep -qE "^${name/\*/.*}\$" "$tests" && continue
+	echo "$doc: no test is called $name"
+	status=1
+done < <(grep -E '^\| [A-Z][0-9]{2} ' "$doc" | tr '`' '\n' | grep -xE '[a-z][a-z0-9]*_[a-z0-9_]*\*?' | sort -u)
+
+while read -r id; do
+	grep -q "^| $id |" "$doc" && continue
+	echo "$doc: no row for $id, which a test carries"
+	status=1
+done < <(tr '_' '\n' <"$tests" | grep -xE '[rhvpscfx][0-9]{2}' | tr '[:lower:]' '[:upper:]' | sort -u)
+exit $status
