@@ -376,13 +376,14 @@ char *hostile_inspect(void)
 	struct hv_proc_hello h = { .magic = HV_PROC_MAGIC,
 				   .version = HV_PROC_VERSION,
 				   .role = HV_PROC_CONTROL };
+	static const char ask[] = "{\"do\": \"inspect\"}";
 	size_t len = 0, room = 1 << 20;
 	char *text = malloc(room);
 	int s = evil_socket(sock);
 	ssize_t n;
 
 	ck_assert_int_eq(send(s, &h, sizeof(h), 0), sizeof(h));
-	ck_assert_int_eq(send(s, "inspect", 7, 0), 7);
+	ck_assert_int_eq(send(s, ask, sizeof(ask) - 1, 0), sizeof(ask) - 1);
 	while ((n = recv(s, text + len, room - len - 1, 0)) > 0)
 		len += (size_t)n;
 	text[len] = 0;

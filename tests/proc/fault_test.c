@@ -257,6 +257,7 @@ static const char *inspect(void)
 		.version = HV_PROC_VERSION,
 		.role = HV_PROC_CONTROL,
 	};
+	static const char ask[] = "{\"do\": \"inspect\"}";
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET, 0);
 	ssize_t n;
@@ -264,7 +265,7 @@ static const char *inspect(void)
 	strcpy(sa.sun_path, sock);
 	ck_assert_int_eq(connect(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
 	ck_assert_int_gt(send(fd, &hello, sizeof(hello), MSG_NOSIGNAL), 0);
-	ck_assert_int_eq(send(fd, "inspect", 7, MSG_NOSIGNAL), 7);
+	ck_assert_int_eq(send(fd, ask, sizeof(ask) - 1, MSG_NOSIGNAL), sizeof(ask) - 1);
 	n = recv(fd, answer, sizeof(answer) - 1, 0);
 	answer[n > 0 ? n : 0] = '\0';
 	close(fd);

@@ -130,15 +130,10 @@ void scsi_reserve_forget(struct scsi_lun *l, const struct scsi_target *t)
 
 /* ---- resets, loss --------------------------------------------------------------------------- */
 
-static struct scsi_lun *lun_at(struct scsi_target *t, uint32_t number)
-{
-	return load_acquire(&t->nexus[number].lun); /* pairs with scsi_target_attach() */
-}
-
 void scsi_target_lost(struct scsi_target *t)
 {
 	for (uint32_t i = 0; i < SCSI_MAX_LUNS; i++) {
-		struct scsi_lun *l = lun_at(t, i);
+		struct scsi_lun *l = scsi_target_lun(t, (uint8_t)i);
 
 		if (!l)
 			continue;
@@ -166,7 +161,7 @@ static void reset_lun(struct scsi_lun *l, const struct scsi_target *by)
 void scsi_target_reset(struct scsi_target *t, uint8_t number)
 {
 	for (uint32_t i = 0; i < SCSI_MAX_LUNS; i++) {
-		struct scsi_lun *l = lun_at(t, i);
+		struct scsi_lun *l = scsi_target_lun(t, (uint8_t)i);
 
 		if (l && (number == SCSI_ALL_LUNS || number == i))
 			reset_lun(l, t);
