@@ -219,7 +219,7 @@ enum {
 	OP_LIST = 1 << 6,     /* a parameter list of count bytes comes with it */
 	OP_DPOFUA = 1 << 7,   /* has DPO and FUA bits */
 	OP_QUIET = 1 << 8,    /* does not report unit attentions */
-	OP_THIN = 1 << 9,     /* exists on thin LUNs only */
+	OP_THIN = 1 << 9,     /* exists where blocks can be deallocated, or nothing written */
 	OP_ANY_LUN = 1 << 10, /* answered where no LUN is */
 	OP_CHECK = 1 << 11,   /* has field rules of its own */
 };
