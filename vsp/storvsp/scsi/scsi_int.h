@@ -87,8 +87,8 @@ struct scsi_lun {
 	struct scsi_nexus *nexuses;
 	pthread_mutex_t range_lock; /* the rest, and writing strict */
 	struct scsi_task *range_held, *range_waiting;
-	uint32_t exclusives; /* that hold or wait for a range */
-	bool counted_gone;   /* since strict is set, no WRITE is only counted any more */
+	uint32_t exclusives;	   /* that hold or wait for a range */
+	bool counted_gone;	   /* since strict is set, no WRITE is only counted any more */
 	struct scsi_pr *pr;	   /* reservations */
 	struct scsi_drive *drive;  /* NULL: the medium stays */
 	const struct scsi_op *ops; /* by opcode */
@@ -101,7 +101,7 @@ struct scsi_lun {
  * Among the attentions, which every command looks at: the LUN was detached, and may be freed as
  * soon as no loop runs a command that came before.
  */
-#define SCSI_NEXUS_GONE (1u << 30)
+#define SCSI_NEXUS_GONE	    (1u << 30)
 
 struct scsi_nexus {
 	struct scsi_lun *lun;	    /* NULL: nothing attached; published with release */
