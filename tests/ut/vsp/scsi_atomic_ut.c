@@ -127,6 +127,9 @@ START_TEST(caw_refused)
 	ck_assert_uint_eq(caw(0, BLOCKS, 1, 1024), SENSE_LBA_RANGE);
 	ck_assert_uint_eq(caw(0, UINT64_MAX, 255, 1024), SENSE_LBA_RANGE);
 	ck_assert_uint_eq(caw(0, BLOCKS, 0, 0), 0);
+	/* What becomes of 256 blocks in one byte; no blocks have no data. */
+	ck_assert_uint_eq(caw(0, 0, 0, 2 * 256 * 512), SENSE_CDB_FIELD);
+	ck_assert_uint_eq(caw(0, 0, 0, 1), SENSE_CDB_FIELD);
 	ck_assert_uint_eq(caw(0, BLOCKS + 1, 0, 0), SENSE_LBA_RANGE);
 	ck_assert_uint_eq(r->dev->n_log, 0);
 	caw_data(0, 1, 1);

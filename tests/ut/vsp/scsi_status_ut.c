@@ -116,6 +116,10 @@ START_TEST(unmap_one_of_many)
 	expect(0, 8, 8, 1);
 	ask(16, 24);
 	expect(0, 16, 240, 0);
+	ask(9, 24); /* inside: from there on */
+	expect(0, 9, 7, 1);
+	ask(17, 24);
+	expect(0, 17, 239, 0);
 }
 END_TEST
 

@@ -67,10 +67,11 @@ bool scsi_compare_and_write(struct scsi_task *t, struct scsi_cmd c)
 {
 	uint32_t len = (uint32_t)(c.count << t->lun->shift);
 
-	if (!c.count)
-		return scsi_good(t, 0);
+	/* Before the count of 0: 256 blocks, cut down to the byte, have not been written. */
 	if (t->data_len != 2 * len)
 		return scsi_fail(t, SENSE_CDB_FIELD);
+	if (!c.count)
+		return scsi_good(t, 0);
 	if ((t->cdb[1] & BYTE1_FUA) && scsi_flush_failed(t->lun))
 		return scsi_fail(t, SENSE_TARGET_FAILURE);
 	prepare(t, c, compare_step);

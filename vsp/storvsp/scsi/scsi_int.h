@@ -87,8 +87,8 @@ struct scsi_lun {
 	struct scsi_nexus *nexuses;
 	pthread_mutex_t range_lock; /* the rest, and writing strict */
 	struct scsi_task *range_held, *range_waiting;
-	uint32_t exclusives; /* that hold or wait for a range */
-	bool counted_gone;   /* since strict is set, no WRITE is only counted any more */
+	uint32_t exclusives;	   /* that hold or wait for a range */
+	bool counted_gone;	   /* since strict is set, no WRITE is only counted any more */
 	struct scsi_pr *pr;	   /* reservations */
 	struct scsi_drive *drive;  /* NULL: the medium stays */
 	const struct scsi_op *ops; /* by opcode */
@@ -101,7 +101,7 @@ struct scsi_lun {
  * Among the attentions, which every command looks at: the LUN was detached, and may be freed as
  * soon as no loop runs a command that came before.
  */
-#define SCSI_NEXUS_GONE (1u << 30)
+#define SCSI_NEXUS_GONE	    (1u << 30)
 
 struct scsi_nexus {
 	struct scsi_lun *lun;	    /* NULL: nothing attached; published with release */
@@ -219,7 +219,7 @@ enum {
 	OP_LIST = 1 << 6,     /* a parameter list of count bytes comes with it */
 	OP_DPOFUA = 1 << 7,   /* has DPO and FUA bits */
 	OP_QUIET = 1 << 8,    /* does not report unit attentions */
-	OP_THIN = 1 << 9,     /* exists on thin LUNs only */
+	OP_THIN = 1 << 9,     /* exists where blocks can be deallocated, or nothing written */
 	OP_ANY_LUN = 1 << 10, /* answered where no LUN is */
 	OP_CHECK = 1 << 11,   /* has field rules of its own */
 };

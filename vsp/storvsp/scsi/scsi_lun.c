@@ -69,7 +69,8 @@ static uint16_t rules_of(const struct scsi_lun *l)
 		rules |= OP_WRITES;
 	if (!l->fua)
 		rules |= OP_DPOFUA;
-	if (!l->thin)
+	/* What a read-only image could deallocate nobody tries out: it is refused as a write. */
+	if (!l->thin && !l->readonly)
 		rules |= OP_THIN;
 	return rules;
 }

@@ -30,7 +30,7 @@ static uint32_t put_timeout(uint8_t *p)
 
 static bool exists(const struct scsi_lun *l, const struct scsi_op *op)
 {
-	return op->name && (!(op->flags & OP_THIN) || l->thin);
+	return op->name && !(op->flags & load_relaxed(&l->rules) & OP_THIN);
 }
 
 /* ---- all commands --------------------------------------------------------------------- */

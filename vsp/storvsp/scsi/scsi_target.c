@@ -294,7 +294,8 @@ bool scsi_task_execute(struct scsi_task *t, struct scsi_nexus *n)
 	 * With its rules known at compile time, most of the checks are not even there. A drive
 	 * has rules against OP_MEDIUM and never comes this way: its table is another.
 	 */
-	if (likely((op->flags & load_relaxed(&l->rules)) == MOVES_BLOCKS && !load_relaxed(&n->attentions)))
+	if (likely((op->flags & load_relaxed(&l->rules)) == MOVES_BLOCKS &&
+		   !load_relaxed(&n->attentions)))
 		return execute(t, l, op, MOVES_BLOCKS);
 	return execute_any(t);
 }

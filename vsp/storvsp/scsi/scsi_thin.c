@@ -140,7 +140,7 @@ static bool step(struct scsi_task *t, int res)
 
 uint32_t scsi_check_write_same(const struct scsi_task *t, struct scsi_cmd c)
 {
-	if ((t->cdb[1] & BYTE1_UNMAP) && !t->lun->thin)
+	if ((t->cdb[1] & BYTE1_UNMAP) && (load_relaxed(&t->lun->rules) & OP_THIN))
 		return SENSE_CDB_FIELD;
 	return c.count ? 0 : SENSE_CDB_FIELD; /* WSNZ: 0 does not mean "to the end" */
 }
