@@ -119,7 +119,7 @@ modes() {
 	# 5: it asks for saved values too, and there are none
 	on 5 "$1" sdparm --quiet --all "$SG"
 	says "Caching (SBC) mode page:" "WCE $3 [cha: n, def: $3]" "RCD 0 [cha: n, def: 0]" \
-		"Control mode page:" "D_SENSE 0 [cha: n, def: 0]" "SWP 0 [cha: n, def: 0]" "QAM 1 [cha: n, def: 1]" \
+		"Control mode page:" "D_SENSE 0 [cha: n, def: 0]" "SWP 0 [cha: y, def: 0]" "QAM 1 [cha: n, def: 1]" \
 		"Read write error recovery mode page:" "AWRE 1 [cha: n, def: 1]" \
 		"Informational exceptions control mode page:" "DEXCPT 0 [cha: n, def: 0]"
 }
