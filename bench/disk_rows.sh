@@ -4,12 +4,13 @@
 # Rows S1 to S9 and B1: a child partition's disk I/O beside its peer, in turn.
 # One CSV line a row: row,peer,peer_value,our_value,ratio_median,ratio_min,ratio_max,must,goal,unit
 #
-# usage: disk_rows.sh [ROW...]     ROUNDS=8 SECS=0.5 DIR=.
+# usage: disk_rows.sh [ROW...]     ROUNDS=8 PASSES=4 SECS=0.5 DIR=.
 set -eu
 cd "$(dirname "$0")/.."
 HVBUS=${HVBUS:-build/hvbus}
 PEERS=${PEERS:-build/peers}
-ROUNDS=${ROUNDS:-8}
+ROUNDS=${ROUNDS:-8} # of a row, twice as many for those of the disk; a multiple of PASSES
+PASSES=${PASSES:-4}
 SECS=${SECS:-0.5}
 MS=$(awk "BEGIN { print int($SECS * 1000) }")
 T=$(mktemp -d "${DIR:-.}/hvbus-rows-XXXXXX")
@@ -102,55 +103,48 @@ pair() { # ROUND OUR_COMMAND...; the peer's is in peer_cmd
 
 # ---- one row -----------------------------------------------------------------------------
 
-# row ID PEER MUST GOAL UNIT PEER_COMMAND -- OUR_COMMAND
-row() {
-	local id=$1 peer=$2 must=$3 goal=$4 unit=$5 i p=() o=()
+PASS=0
+IDS=()
+
+# take ID HEAD TAIL KIND ROUNDS PEER_COMMAND -- OUR_COMMAND: a pass's share of a row's rounds
+take() {
+	local id=$1 head=$2 tail=$3 kind=$4 rounds=$5 i n peer_cmd=()
 	shift 5
-	local peer_cmd=() our_cmd=()
 	while [ "$1" != -- ]; do
 		peer_cmd+=("$1")
 		shift
 	done
 	shift
-	our_cmd=("$@")
-	for ((i = 0; i < ROUNDS; i++)); do
-		pair $i "${our_cmd[@]}"
-		p+=("${A:-0}")
-		o+=("${B:-0}")
-		echo "  $id against $peer: round $((i + 1))/$ROUNDS  peer $A  ours $B" >&2
+	if [ $PASS = 0 ]; then
+		IDS+=("$id")
+		echo "$kind|$head|$tail" >"$T/$id.row"
+	fi
+	for ((i = 0; i < rounds / PASSES; i++)); do
+		n=$((PASS * rounds / PASSES + i))
+		pair $n "$@"
+		echo "${A:-0} ${B:-0}" >>"$T/$id.pairs"
+		echo "  $head: round $((n + 1))/$rounds  peer $A  ours $B" >&2
 	done
-	paste <(printf '%s\n' "${p[@]}") <(printf '%s\n' "${o[@]}") |
-		awk -v head="$id,$peer" -v tail="$must,$goal,$unit" '
-			function median(v, n,   i, j, t) {
-				for (i = 2; i <= n; i++) for (j = i; j > 1 && v[j] < v[j-1]; j--) { t = v[j]; v[j] = v[j-1]; v[j-1] = t }
-				return n % 2 ? v[(n+1)/2] : (v[n/2] + v[n/2+1]) / 2
-			}
-			{ p[NR] = $1; o[NR] = $2; r[NR] = $1 > 0 ? $2 / $1 : 0 }
-			END { m = median(r, NR); printf "%s,%.6g,%.6g,%.4g,%.4g,%.4g,%s\n", head, median(p, NR), median(o, NR), m, r[1], r[NR], tail }'
 }
 
-# The same, but the difference in ns: CPU per I/O, ours minus the peer's, must be at most MUST.
-cpu_row() {
-	local id=$1 peer=$2 must=$3 goal=$4 i
-	shift 4
-	local peer_cmd=()
-	while [ "$1" != -- ]; do
-		peer_cmd+=("$1")
-		shift
-	done
-	shift
-	for ((i = 0; i < ROUNDS; i++)); do
-		pair $i "$@"
-		echo "  $id against $peer: round $((i + 1))/$ROUNDS  peer $A  ours $B" >&2
-		echo "$A $B"
-	done | awk -v head="$id,$peer" -v tail="$must,$goal,us more CPU" '
+# row ID PEER MUST GOAL UNIT ...: the ratio; at least MUST
+row() { take "$1" "$1,$2" "$3,$4,$5" ratio "$ROUNDS" "${@:6}"; }
+# disk_row ...: the same where the disk's mood of the minute weighs more than either side
+disk_row() { take "$1" "$1,$2" "$3,$4,$5" ratio $((2 * ROUNDS)) "${@:6}"; }
+# cpu_row ID PEER MUST GOAL ...: us of CPU per I/O, ours minus the peer's; at most MUST
+cpu_row() { take "$1" "$1,$2" "<=$3,<=$4,us more CPU" less "$ROUNDS" "${@:5}"; }
+
+print_row() { # ID: its CSV line
+	local kind head tail
+	IFS='|' read -r kind head tail <"$T/$1.row"
+	awk -v kind="$kind" -v head="$head" -v tail="$tail" '
 		function median(v, n,   i, j, t) {
 			for (i = 2; i <= n; i++) for (j = i; j > 1 && v[j] < v[j-1]; j--) { t = v[j]; v[j] = v[j-1]; v[j-1] = t }
 			return n % 2 ? v[(n+1)/2] : (v[n/2] + v[n/2+1]) / 2
 		}
-		{ p[NR] = $1 / 1e3; o[NR] = $2 / 1e3; r[NR] = ($2 - $1) / 1e3 }
-		END { m = median(r, NR); printf "%s,%.4g,%.4g,%.4g,%.4g,%.4g,%s\n", head, median(p, NR), median(o, NR), m, r[1], r[NR], tail }' |
-		awk -F, -v OFS=, '{ print $1, $2, $3, $4, $5, $6, $7, "<=" $8, "<=" $9, $10 }'
+		kind == "less" { p[NR] = $1 / 1e3; o[NR] = $2 / 1e3; r[NR] = o[NR] - p[NR] }
+		kind == "ratio" { p[NR] = $1; o[NR] = $2; r[NR] = $1 > 0 ? $2 / $1 : 0 }
+		END { m = median(r, NR); printf "%s,%.6g,%.6g,%.4g,%.4g,%.4g,%s\n", head, median(p, NR), median(o, NR), m, r[1], r[NR], tail }' "$T/$1.pairs"
 }
 
 file() { # make the image once
@@ -179,14 +173,14 @@ measure() {
 		O="--filename $T/img --size 512M --direct 1"
 	fi
 	for d in 32 128; do
-		want S6 && row S6-$d "fio io_uring fixed O_DIRECT QD$d" 0.95 0.99 IOPS \
+		want S6 && disk_row S6-$d "fio io_uring fixed O_DIRECT QD$d" 0.95 0.99 IOPS \
 			fio_job "$FIO_IOPS" $F --direct=1 $FIXED --rw=randread --iodepth=$d -- iops $O --iodepth $d --cpus 0,1
 		want S6 && cpu_row S6-cpu-$d "fio io_uring fixed O_DIRECT QD$d" 3 1.5 \
 			fio_job "$FIO_CPU" $F --direct=1 $FIXED --rw=randread --iodepth=$d -- cpu $O --iodepth $d --poll never $SLEEP_CPUS
 	done
-	want S7 && row S7-sleep "fio io_uring fixed O_DIRECT QD1" 0.95 1.0 IOPS \
+	want S7 && disk_row S7-sleep "fio io_uring fixed O_DIRECT QD1" 0.95 1.0 IOPS \
 		fio_job "$FIO_IOPS" $F --direct=1 $FIXED --rw=randread --iodepth=1 -- iops $O --iodepth 1 --cpus 0,1
-	want S7 && row S7-poll "fio io_uring fixed O_DIRECT QD1" 1.3 1.6 IOPS \
+	want S7 && disk_row S7-poll "fio io_uring fixed O_DIRECT QD1" 1.3 1.6 IOPS \
 		fio_job "$FIO_IOPS" $F --direct=1 $FIXED --rw=randread --iodepth=1 -- iops $O --iodepth 1 --poll always --cpus 0,1
 	if want S8; then
 		file
@@ -196,7 +190,7 @@ measure() {
 			iops --filename "$T/img" --size 512M --direct 0 --iodepth 32 --poll always --cpus 0,1
 	fi
 	if want S9; then
-		head -c 256M /dev/urandom >"$SHM/img"
+		[ -f "$SHM/img" ] || head -c 256M /dev/urandom >"$SHM/img"
 		row S9-uring "fio io_uring tmpfs QD1" 2 3 IOPS \
 			fio_job "$FIO_IOPS" --filename="$SHM/img" --size=256M --ioengine=io_uring --rw=randread --iodepth=1 --cpus_allowed=0 -- \
 			iops --filename "$SHM/img" --size 256M --direct 0 --iodepth 1 --poll always --cpus 0,1
@@ -208,4 +202,12 @@ measure() {
 }
 # Both sides on one core: a wake-up is a context switch there, not an interrupt to a halted core.
 SLEEP_CPUS="--cpus 0,0"
-measure
+
+# A disk, and a machine with neighbours, change over minutes: each row gets its rounds from all of
+# the run, a few in every pass.
+for ((PASS = 0; PASS < PASSES; PASS++)); do
+	measure
+done
+for id in "${IDS[@]}"; do
+	print_row "$id"
+done
