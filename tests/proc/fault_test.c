@@ -58,6 +58,8 @@ static struct root *the_root;
 static void on_term(int sig)
 {
 	(void)sig;
+	if (!the_root) /* the scene could not be had */
+		_exit(0);
 	root_stop(the_root);
 }
 
