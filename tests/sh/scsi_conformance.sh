@@ -4,6 +4,8 @@
 # docs/scsi-conformance.md has for it. A failure, or any other result than the table's, fails.
 . "$(dirname "$0")/lib.sh"
 requires iscsi-test-cu
+# One client, one command at a time: the thread sanitizer has nothing to find, and 40 s to look.
+case $B in *thread*) echo "one command at a time: release and address are enough"; exit 77 ;; esac
 
 table=$(dirname "$0")/../../docs/scsi-conformance.md
 # For a path that begins with /dev/sg the tool limits itself to 120 KiB a command.
