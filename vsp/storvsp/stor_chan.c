@@ -167,7 +167,7 @@ struct stor_lun *stor_chan_lun_slow(struct stor_chan *c, uint8_t number, int *er
 	if (!nexus || !lun) /* it may go between the two */
 		return NULL;
 	if (scsi_lun_is_drive(lun)) {
-		c->lun[number].nexus = scsi_target_nexus(c->target, number);
+		c->lun[number].nexus = nexus;
 		return &c->lun[number];
 	}
 	*err = open_queue(c, lun, &c->lun[number].queue);

@@ -315,7 +315,7 @@ static NOINLINE struct stor_lun *first_use(struct stor_chan *c, struct stor_req 
 			reject(c, r, VSTOR_SRB_ERROR, 4, 0x44); /* INTERNAL TARGET FAILURE */
 			return NULL;
 		}
-		scsi_execute(c->target, stor_lun_of(r->address), &r->task);
+		scsi_execute_absent(c->target, stor_lun_of(r->address), &r->task);
 	}
 	finish(c, r, r->reply_len);
 	return NULL;

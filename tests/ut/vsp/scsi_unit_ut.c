@@ -53,6 +53,19 @@ START_TEST(what_flushes)
 }
 END_TEST
 
+/* Whoever found nothing and has no queue gets the answer of nothing, whatever came since. */
+START_TEST(absent_is_not_looked_up_again)
+{
+	struct scsi_task t = { .cdb = { READ10(0, 1) }, .cdb_len = 10, .data_dir = SCSI_DIR_IN };
+
+	ck_assert_ptr_nonnull(scsi_target_lun(r->target, 0));
+	scsi_execute_absent(r->target, 0, &t);
+	ck_assert(t.absent);
+	ck_assert_uint_eq(t.status, SCSI_CHECK_CONDITION);
+	ck_assert_uint_eq(r->dev->n_log, 0);
+}
+END_TEST
+
 START_TEST(small_commands)
 {
 	static const uint8_t no_sense[18] = { 0x70, 0, 0, 0, 0, 0, 0, 0x0a };
@@ -188,6 +201,7 @@ int main(void)
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, what_flushes);
+	tcase_add_test(t, absent_is_not_looked_up_again);
 	tcase_add_test(t, small_commands);
 	tcase_add_test(t, attentions_one_by_one_by_priority);
 	tcase_add_test(t, attention_survives_what_guests_overlook);

@@ -215,6 +215,12 @@ struct scsi_lun *scsi_target_lun(const struct scsi_target *t, uint8_t number); /
  * scsi-target and storvsc section 11 say, everything else ends with @absent.
  */
 bool scsi_execute(struct scsi_target *target, uint8_t number, struct scsi_task *task);
+/*
+ * The answer of LUN @number when nothing is there; always finished. For a transport that has
+ * looked and found nothing: looking again, it could find a disk that was attached meanwhile,
+ * to which it has no queue.
+ */
+void scsi_execute_absent(struct scsi_target *target, uint8_t number, struct scsi_task *task);
 
 /*
  * The same in two steps, for who sends many: the way to a LUN stays as long as the

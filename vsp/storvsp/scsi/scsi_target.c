@@ -306,6 +306,12 @@ bool scsi_execute(struct scsi_target *target, uint8_t number, struct scsi_task *
 
 	if (n)
 		return scsi_task_execute(t, n);
+	scsi_execute_absent(target, number, t);
+	return true;
+}
+
+void scsi_execute_absent(struct scsi_target *target, uint8_t number, struct scsi_task *t)
+{
 	t->nexus = &target->nexus[0]; /* only the way to the table */
-	return execute_absent(t, number == 0);
+	execute_absent(t, number == 0);
 }
