@@ -273,6 +273,27 @@ START_TEST(s24_flood_of_small_commands)
 }
 END_TEST
 
+/* It shares every disk with the canary, whose requests go on undisturbed. */
+START_TEST(s25_resets_all_day)
+{
+	struct vstor_packet p = { .operation = VSTOR_OP_RESET_BUS, .flags = VSTOR_FLAG_COMPLETION };
+	struct evil_packet a;
+	uint64_t end;
+
+	hostile_begin(&g, EVIL_READY);
+	for (end = clock_ns() + 300000000ull; clock_ns() < end;) {
+		while (evil_out_free(&g) >= 200)
+			evil_send(&g, VMPKT_INBAND, 2, 1, 5, &p, VSTOR_PACKET);
+		while (evil_recv(&g, &a, 0))
+			;
+	}
+	hostile_canary_moves();
+	while (evil_recv(&g, &a, 300))
+		;
+	hostile_end(&g, NULL);
+}
+END_TEST
+
 /* The buffer changes while it is written: the disk holds bytes of one version or the other. */
 START_TEST(s29_buffer_changes_during_a_write)
 {
@@ -321,5 +342,5 @@ RESET_CASES(RESET_TEST)
 
 HOSTILE_MAIN("hostile guest: storage",
 	     SRB_CASES(NAME) OP_CASES(NAME) RESET_CASES(NAME) s03_versions_that_are_not_spoken,
-	     s21_x01_every_allocation_length, s24_flood_of_small_commands,
+	     s21_x01_every_allocation_length, s24_flood_of_small_commands, s25_resets_all_day,
 	     s29_buffer_changes_during_a_write, s39_reopened_with_io_in_flight)

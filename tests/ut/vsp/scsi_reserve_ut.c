@@ -240,8 +240,8 @@ static const struct {
 	uint32_t a, b; /* what they hear then */
 } ends[] = {
 	{ lose, A, 0, 0 },
-	{ reset_the_lun, A, 0, SENSE_BUS_DEVICE_RESET },
-	{ reset_all, A, 0, SENSE_BUS_DEVICE_RESET },
+	{ reset_the_lun, A, 0, 0 }, /* B had nothing to lose */
+	{ reset_all, A, 0, 0 },
 	{ reset_the_lun, B, SENSE_BUS_DEVICE_RESET, 0 },
 	{ reset_all, B, SENSE_BUS_DEVICE_RESET, 0 },
 };

@@ -189,7 +189,8 @@ void scsi_target_set_initiator(struct scsi_target *t, const uint8_t *id);
 /*
  * The initiator lost its connection, or asked for a reset (of one LUN, or of all with
  * SCSI_ALL_LUNS): what lasts no longer than that is undone, RESERVE(6) and PREVENT MEDIUM
- * REMOVAL. Any thread.
+ * REMOVAL. After a reset another initiator that lost one of them hears BUS DEVICE RESET.
+ * Any thread.
  */
 #define SCSI_ALL_LUNS 0xff
 void scsi_target_lost(struct scsi_target *t);

@@ -144,17 +144,30 @@ void scsi_target_lost(struct scsi_target *t)
 	}
 }
 
-/* Who resets knows it; the others learn that what they relied on is gone. */
+/*
+ * Who resets knows it. Of the others only those learn it from whom something was taken: their
+ * commands go on, and a guest that resets all day must not fail its neighbours' I/O, whose
+ * drivers count the attentions they get for one request.
+ */
+static void reset_nexus(struct scsi_nexus *n, const struct scsi_target *by, bool reserved)
+{
+	bool lost = reserved || n->prevents;
+
+	n->prevents = false;
+	if (lost && n->target != by)
+		scsi_nexus_attention(n, SCSI_UA_BUS_DEVICE_RESET);
+}
+
 static void reset_lun(struct scsi_lun *l, const struct scsi_target *by)
 {
+	const struct scsi_target *owner;
+
 	pthread_mutex_lock(&l->lock);
-	if (l->pr->reserved_by)
-		scsi_reserve_forget(l, l->pr->reserved_by);
-	for (struct scsi_nexus *n = l->nexuses; n; n = n->next) {
-		n->prevents = false;
-		if (n->target != by)
-			scsi_nexus_attention(n, SCSI_UA_BUS_DEVICE_RESET);
-	}
+	owner = l->pr->reserved_by;
+	if (owner)
+		scsi_reserve_forget(l, owner);
+	for (struct scsi_nexus *n = l->nexuses; n; n = n->next)
+		reset_nexus(n, by, n->target == owner);
 	pthread_mutex_unlock(&l->lock);
 }
 
