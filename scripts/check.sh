@@ -15,17 +15,17 @@ passed=0
 failed=0
 skipped=0
 bad=()
-log=$(mktemp) || exit 2
+slots=$(nproc)
+work=$(mktemp -d) || exit 2
 started=$SECONDS
 
 export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0
 export UBSAN_OPTIONS=print_stacktrace=1
 export TSAN_OPTIONS=halt_on_error=1
 
-child=
-trap 'rm -f "$log"' EXIT
-# Stopped from outside: the program under test must not stay behind.
-trap 'trap - TERM; [ -z "$child" ] || kill -- -"$child" 2>/dev/null; exit 130' INT TERM HUP
+trap 'rm -rf "$work"' EXIT
+# Stopped from outside: what is under test must not stay behind.
+trap 'trap - TERM; stop_jobs; exit 130' INT TERM HUP
 
 # Where ThreadSanitizer cannot place its shadow among fully randomised addresses.
 fixed_addresses=()
@@ -33,19 +33,63 @@ if [ "$(cat /proc/sys/vm/mmap_rnd_bits 2>/dev/null || echo 0)" -gt 28 ] && setar
 	fixed_addresses=(setarch -R)
 fi
 
-# sum KIND: that count over all closing lines of check in the log
+# ---- jobs: as many side by side as there are processors, reported in the order they began ------
+
+declare -A job_of=() # process id: number of the job
+declare -a job_name job_command job_start job_end
+begun=0
+shown=0
+
+stop_jobs() {
+	local pid
+	for pid in "${!job_of[@]}"; do kill -- -"$pid" 2>/dev/null; done
+}
+
+# begin NAME COMMAND...: one program, one line
+begin() {
+	local n=$begun
+	case $1 in *"$only"*) ;; *) return ;; esac
+	while [ ${#job_of[@]} -ge "$slots" ]; do reap; done
+	job_name[n]=$1
+	job_start[n]=$(date +%s%N)
+	shift
+	job_command[n]="$*"
+	setsid timeout -k 10 $limit "$@" >"$work/$n" 2>&1 </dev/null &
+	job_of[$!]=$n
+	begun=$((n + 1))
+}
+
+reap() {
+	local pid status=0
+	wait -n -p pid "${!job_of[@]}" || status=$?
+	job_end[${job_of[$pid]}]="$status $(date +%s%N)"
+	unset "job_of[$pid]"
+	while [ -n "${job_end[shown]:-}" ]; do
+		report "$shown"
+		rm -f "$work/$shown"
+		shown=$((shown + 1))
+	done
+}
+
+settle() {
+	while [ ${#job_of[@]} -gt 0 ]; do reap; done
+}
+
+# ---- what a program said --------------------------------------------------------------------
+
+# sum KIND LOG: that count over all closing lines of check in the log
 sum() {
-	sed -nE "s/^[0-9]+%: Checks: ([0-9]+), Failures: ([0-9]+), Errors: ([0-9]+)$/\\$1/p" "$log" |
+	sed -nE "s/^[0-9]+%: Checks: ([0-9]+), Failures: ([0-9]+), Errors: ([0-9]+)$/\\$1/p" "$2" |
 		awk '{ s += $1 } END { print s + 0 }'
 }
 
-# The counts of the program that just ran, in good and wrong; false when it did not say.
+# The counts of the program, in good and wrong; false when it did not say.
 count() {
-	local closing
+	local closing log=$1
 
 	if grep -qE '^[0-9]+%: Checks: ' "$log"; then
-		wrong=$(($(sum 2) + $(sum 3)))
-		good=$(($(sum 1) - wrong))
+		wrong=$(($(sum 2 "$log") + $(sum 3 "$log")))
+		good=$(($(sum 1 "$log") - wrong))
 		return 0
 	fi
 	closing=$(grep -E '^[0-9]+ passed, [0-9]+ failed$' "$log" | tail -n 1)
@@ -53,52 +97,47 @@ count() {
 	read -r good _ wrong _ <<<"$closing"
 }
 
-# What the program said: the first report is worth as much as the last lines.
+# The first report is worth as much as the last lines.
 excerpt() {
-	if [ "$(wc -l <"$log")" -le 160 ]; then
-		cat "$log"
+	if [ "$(wc -l <"$1")" -le 160 ]; then
+		cat "$1"
 	else
-		head -n 80 "$log"
+		head -n 80 "$1"
 		echo "[...]"
-		tail -n 80 "$log"
+		tail -n 80 "$1"
 	fi | sed 's/^/    | /'
 }
 
-# run NAME COMMAND...: one program, one line
-run() {
-	local name=$1 status=0 start good=0 wrong=0 result=ok
-	shift
-	case $name in *"$only"*) ;; *) return ;; esac
-	start=$(date +%s%N)
-	setsid timeout -k 10 $limit "$@" >"$log" 2>&1 </dev/null &
-	child=$!
-	wait $child || status=$?
-	child=
-	if [ $status = 77 ]; then
+report() {
+	local n=$1 log=$work/$1 good=0 wrong=0 result=ok status end
+	read -r status end <<<"${job_end[n]}"
+	if [ "$status" = 77 ]; then
 		result=skipped
 		skipped=$((skipped + 1))
-	elif ! count || { [ $status != 0 ] && [ "$wrong" = 0 ]; }; then
+	elif ! count "$log" || { [ "$status" != 0 ] && [ "$wrong" = 0 ]; }; then
 		wrong=$((wrong + 1)) # it crashed, hung or lost its closing line
 	fi
 	[ "$wrong" = 0 ] || result=FAILED
 	passed=$((passed + good))
 	failed=$((failed + wrong))
 	skipped=$((skipped + $(grep -c '^SKIPPED ' "$log")))
-	printf '  %-8s%-46s%5d tests%7.1f s\n' "$result" "$name" $((good + wrong)) \
-		"$((($(date +%s%N) - start) / 100000000))e-1"
+	printf '  %-8s%-46s%5d tests%7.1f s\n' "$result" "${job_name[n]}" $((good + wrong)) \
+		"$(((end - job_start[n]) / 100000000))e-1"
 	grep '^SKIPPED ' "$log" | sed 's/^/            /'
 	if [ $result = skipped ]; then
 		tail -n 1 "$log" | sed 's/^/            /'
 	elif [ $result = FAILED ]; then
-		bad+=("$name: $*")
-		excerpt
-		[ $status != 124 ] || echo "    | not done after $limit s"
+		bad+=("${job_name[n]}: ${job_command[n]}")
+		excerpt "$log"
+		[ "$status" != 124 ] || echo "    | not done after $limit s"
 	fi
 }
 
+# ---- builds -----------------------------------------------------------------------------------
+
 # build VARIANT TARGETS...: false (and counted) when it fails
 build() {
-	local name=$1
+	local name=$1 log=$work/build
 	shift
 	make --no-print-directory -s -k -j"$(nproc)" "$@" >"$log" 2>&1 && return
 	printf '  %-8s%s\n' FAILED "build of $name"
@@ -129,20 +168,20 @@ fuzz_targets() {
 
 # check_variant NAME FOLDER SAN [PREFIX_COMMAND...]
 check_variant() {
-	local name=$1 dir=build/$2 san=SAN=$3 p
+	local name=$1 dir=build/$2 san=SAN=$3 targets=(check-tests) p
 	shift 3
+	[ "$name" = thread ] || targets+=(fuzz-replay) # the targets have one thread
 	echo "== $name"
-	build "$name" check-tests "$san"
+	build "$name" "${targets[@]}" "$san"
 	for p in $(programs "$dir" tests/ut/*/*_ut.c tests/proc/*_test.c tests/hostile/*_hostile.c); do
-		run "$name ${p#"$dir"/}" "$@" "$p"
+		begin "$name ${p#"$dir"/}" "$@" "$p"
 	done
 	for p in tests/sh/*.sh; do
-		[ "$p" = tests/sh/lib.sh ] || run "$name ${p#tests/}" "$@" "$dir/tests/run_sh" "$dir" "$p"
+		[ "$p" = tests/sh/lib.sh ] || begin "$name ${p#tests/}" "$@" "$dir/tests/run_sh" "$dir" "$p"
 	done
-	[ "$name" != thread ] || return # the targets have one thread
-	build "$name fuzz replay" fuzz-replay "$san"
+	[ "$name" != thread ] || return
 	for p in $(fuzz_targets); do
-		run "$name replay/$p" "$dir/replay/$p" "fuzz/corpus/$p"
+		begin "$name replay/$p" "$dir/replay/$p" "fuzz/corpus/$p"
 	done
 }
 
@@ -156,9 +195,11 @@ for v in $variants; do
 		exit 2
 		;;
 	esac
+	# Long and of one processor: beside a build.
+	[ -n "${models_begun:-}" ] || begin "models (spin)" make --no-print-directory -s check-spin
+	models_begun=yes
 done
-echo "== models"
-run "signalling protocol (spin)" make --no-print-directory -s check-spin
+settle
 
 echo
 if [ ${#bad[@]} != 0 ]; then

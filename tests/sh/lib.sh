@@ -70,6 +70,8 @@ attach() {
 	ATTACH=$!
 	PIDS="$PIDS $ATTACH"
 	wait_for 10 test -S "$2"
+	# It listens before it has reached the root.
+	wait_for 10 nbdinfo --size "nbd+unix:///?socket=$2" >/dev/null
 }
 
 # sg DISK COMMAND...: runs it with the disk as the SCSI generic device $SG
