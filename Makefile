@@ -65,7 +65,7 @@ BENCH_BIN := $(patsubst bench/%.c,$(B)/bench/%,$(BENCH))
 PEERS   := $(wildcard bench/peers/*.c bench/peers/*.cc)
 FUZZ    := $(patsubst fuzz/fuzz_%.c,%,$(wildcard fuzz/fuzz_*.c))
 
-.PHONY: all demo check bench fuzz lint install uninstall clean help setup \
+.PHONY: all demo check kill bench fuzz lint install uninstall clean help setup \
 	check-spin check-tests bench-bins peers fuzz-replay seeds
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -78,6 +78,7 @@ help:
 	@echo '  make demo        install what is missing, build, run the story (40 s)'
 	@echo '  make check       install what is missing, build, run every test (three builds)'
 	@echo '  make             build/hvbus, libhvbus.a, the nbdkit plugin, libhvbus-sg.so'
+	@echo '  make kill        500 kill -9 in the middle of verified writes, of every party; ROUNDS=N'
 	@echo '  make bench       measure every row of docs/performance.md beside its peer'
 	@echo '  make fuzz        each fuzz target for 30 s; make fuzz T=ring TIME=600 for one'
 	@echo '  make lint        formatting, include directions, shell, man page'
@@ -176,6 +177,11 @@ check-tests: $(UT_BIN) $(PROC_BIN) $(HOSTILE_BIN) $(B)/hvbus $(B)/nbdkit-hvbus-p
 
 $(B)/tests/run_sh: $(B)/tests/run_sh.o
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcheck -lsubunit -lrt -lm
+
+kill: SETUP_FOR := check
+kill: setup
+	$(Q)$(MAKE) --no-print-directory all $(B)/proc/kill_test
+	$(Q)KILL_ROUNDS=$(or $(ROUNDS),500) $(B)/proc/kill_test
 
 check-spin:
 	$(Q)tests/spin/run.sh
