@@ -59,13 +59,14 @@ PROC    := $(wildcard tests/proc/*_test.c)
 PROC_BIN := $(patsubst tests/proc/%.c,$(B)/proc/%,$(PROC))
 HOSTILE := $(wildcard tests/hostile/*_hostile.c)
 HOSTILE_BIN := $(patsubst tests/hostile/%.c,$(B)/hostile/%,$(HOSTILE))
+SOAK_BIN := $(B)/soak/soak_test
 FAKE    := $(wildcard tests/fake/*.c)
 BENCH   := $(wildcard bench/*.c)
 BENCH_BIN := $(patsubst bench/%.c,$(B)/bench/%,$(BENCH))
 PEERS   := $(wildcard bench/peers/*.c bench/peers/*.cc)
 FUZZ    := $(patsubst fuzz/fuzz_%.c,%,$(wildcard fuzz/fuzz_*.c))
 
-.PHONY: all demo check bench fuzz lint install uninstall clean help setup \
+.PHONY: all demo check kill soak bench fuzz lint install uninstall clean help setup \
 	check-spin check-tests bench-bins peers fuzz-replay seeds
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -78,6 +79,8 @@ help:
 	@echo '  make demo        install what is missing, build, run the story (40 s)'
 	@echo '  make check       install what is missing, build, run every test (three builds)'
 	@echo '  make             build/hvbus, libhvbus.a, the nbdkit plugin, libhvbus-sg.so'
+	@echo '  make kill        500 kill -9 in the middle of verified writes, of every party; ROUNDS=N'
+	@echo '  make soak        20 minutes of load, hot plug, hostile guests and kill -9; TIME=SECONDS'
 	@echo '  make bench       measure every row of docs/performance.md beside its peer'
 	@echo '  make fuzz        each fuzz target for 30 s; make fuzz T=ring TIME=600 for one'
 	@echo '  make lint        formatting, include directions, shell, man page'
@@ -147,6 +150,12 @@ $(B)/hostile/%: $(B)/tests/hostile/%.o $(call obj,$(HOSTILE_HELP)) $(call libs_u
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) -lcheck -lsubunit -lrt -lm
 
+# The fixture and the guest without manners, under load for as long as one likes.
+$(SOAK_BIN): $(call obj,$(wildcard tests/soak/*.c) $(HOSTILE_HELP)) $(call libs_upto,vmwp)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) -lcheck -lsubunit -lrt -lm -lnbd
+
 # Here the client is under test, and the root is the fake.
 $(B)/hostile/root_hostile: $(B)/tests/hostile/root_hostile.o $(call obj,tests/fake/evil_root.c) \
 		$(call libs_upto,vsc)
@@ -171,11 +180,21 @@ check: setup
 	$(Q)scripts/check.sh
 
 # One build variant: everything it needs, then its tests.
-check-tests: $(UT_BIN) $(PROC_BIN) $(HOSTILE_BIN) $(B)/hvbus $(B)/nbdkit-hvbus-plugin.so $(B)/libhvbus-sg.so \
+check-tests: $(UT_BIN) $(PROC_BIN) $(HOSTILE_BIN) $(SOAK_BIN) $(B)/hvbus $(B)/nbdkit-hvbus-plugin.so $(B)/libhvbus-sg.so \
 	$(B)/tests/run_sh
 
 $(B)/tests/run_sh: $(B)/tests/run_sh.o
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcheck -lsubunit -lrt -lm
+
+kill: SETUP_FOR := check
+kill: setup
+	$(Q)$(MAKE) --no-print-directory all $(B)/proc/kill_test
+	$(Q)KILL_ROUNDS=$(or $(ROUNDS),500) $(B)/proc/kill_test
+
+soak: SETUP_FOR := check
+soak: setup
+	$(Q)$(MAKE) --no-print-directory all $(B)/soak/soak_test
+	$(Q)SOAK_SECONDS=$(or $(TIME),1200) $(B)/soak/soak_test
 
 check-spin:
 	$(Q)tests/spin/run.sh

@@ -2,17 +2,18 @@
 # SPDX-License-Identifier: MIT
 #
 # Every row of docs/performance.md in one run: row, peer, ours, ratio, must, goal.
-# usage: run.sh [ROW...]     (all rows without arguments; ring rows R1..R9, disk rows S1..S9, B1)
+# usage: run.sh [ROW...]     (all without arguments; ring rows R1..R9, disk rows S1..S9, B1, scale)
 set -eu
 cd "$(dirname "$0")/.."
 out=build/bench.csv
-ring=() disk=()
+ring=() disk=() scale=
 for r in "$@"; do
 	case $r in
 	R[1-9]) ring+=("$r") ;;
 	S[1-9] | B1) disk+=("$r") ;;
+	scale) scale=1 ;;
 	*)
-		echo "run.sh: there is no row '$r' (R1..R9, S1..S9, B1)" >&2
+		echo "run.sh: there is no row '$r' (R1..R9, S1..S9, B1, scale)" >&2
 		exit 2
 		;;
 	esac
@@ -27,15 +28,18 @@ fi
 if [ $# = 0 ] || [ ${#disk[@]} -gt 0 ]; then
 	bench/disk_rows.sh "${disk[@]}" >>"$out"
 fi
+if [ $# = 0 ] || [ "$scale" ]; then
+	bench/scale_rows.sh >>"$out"
+fi
 
 awk -F, '
 	function num(s) { gsub(/[<>=]/, "", s); return s + 0 }
-	BEGIN { printf "%-9s %-40s %12s %12s %8s %15s %7s %7s\n", "row", "peer", "peer value", "ours", "ratio", "min..max", "must", "goal" }
+	BEGIN { printf "%-19s %-40s %12s %12s %8s %15s %7s %7s\n", "row", "peer", "peer value", "ours", "ratio", "min..max", "must", "goal" }
 	{
 		low = $8 ~ /^<=/
 		ok = low ? $5 <= num($8) : $5 >= num($8)
-		if ($3 == "") { printf "%-9s %-40s %s\n", $1, $2, "peer not available"; next }
-		printf "%-9s %-40s %12.5g %12.5g %8.4g %15s %7s %7s  %s%s\n", $1, $2, $3, $4, $5, sprintf("%.3g..%.3g", $6, $7), $8, $9, $10, ok ? "" : "   MISSED"
+		if ($3 == "") { printf "%-19s %-40s %s\n", $1, $2, "peer not available"; next }
+		printf "%-19s %-40s %12.5g %12.5g %8.4g %15s %7s %7s  %s%s\n", $1, $2, $3, $4, $5, sprintf("%.3g..%.3g", $6, $7), $8, $9, $10, ok ? "" : "   MISSED"
 		if (!ok) missed++
 	}
 	END { printf "\n%d rows, %d below their must\n", NR, missed + 0; exit missed > 0 }' "$out"

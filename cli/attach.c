@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -141,13 +142,16 @@ static void forward(int sig)
 		kill((pid_t)server_pid, sig);
 }
 
-static void exec_nbdkit(const struct attach *a, const char *plugin)
+static void exec_nbdkit(const struct attach *a, const char *plugin, pid_t parent)
 {
 	char s[PATH_MAX + 16], d[32], q[32], why[128];
 
 	snprintf(s, sizeof(s), "socket=%s", a->socket);
 	snprintf(d, sizeof(d), "disk=%s", a->disk);
 	snprintf(q, sizeof(q), "queues=%s", a->queues);
+	/* nbdkit asks for this too, but until it does, nobody would end it. */
+	if (prctl(PR_SET_PDEATHSIG, SIGTERM) || getppid() != parent)
+		_exit(1);
 	execlp("nbdkit", "nbdkit", "--exit-with-parent", "--foreground", "--unix", a->nbd, plugin,
 	       s, d, q, (char *)NULL);
 	snprintf(why, sizeof(why), "hvbus attach: nbdkit: %s; apt-get install nbdkit\n",
@@ -181,6 +185,7 @@ static int export_nbd(const struct attach *a)
 {
 	struct sigaction sa = { .sa_handler = forward };
 	char plugin[PATH_MAX];
+	pid_t self = getpid();
 	int status;
 
 	find_library(plugin, sizeof(plugin), "nbdkit-hvbus-plugin.so", "../lib/nbdkit/plugins/");
@@ -192,7 +197,7 @@ static int export_nbd(const struct attach *a)
 	if (server_pid < 0)
 		cli_die(CLI_FAILED, "fork: %s", strerror(errno));
 	if (server_pid == 0)
-		exec_nbdkit(a, plugin);
+		exec_nbdkit(a, plugin, self);
 	while (waitpid((pid_t)server_pid, &status, 0) < 0 && errno == EINTR)
 		;
 	unlink(a->nbd);

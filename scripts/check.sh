@@ -179,7 +179,8 @@ check_variant() {
 	for p in tests/sh/*.sh; do
 		[ "$p" = tests/sh/lib.sh ] || begin "$name ${p#tests/}" "$@" "$dir/tests/run_sh" "$dir" "$p"
 	done
-	[ "$name" != thread ] || return
+	[ "$name" != thread ] || return # where the soak would take its time and find little more
+	begin "$name soak/soak_test" "$dir/soak/soak_test"
 	for p in $(fuzz_targets); do
 		begin "$name replay/$p" "$dir/replay/$p" "fuzz/corpus/$p"
 	done

@@ -259,6 +259,11 @@ bool vmbus_chan_known(const struct vmbus_chan *c)
 	return c->in.avail;
 }
 
+bool vmbus_chan_wants_space(const struct vmbus_chan *c)
+{
+	return c->out.pending;
+}
+
 /* ---- sending ----------------------------------------------------------------- */
 
 /* What became of one vmpkt_put_*(). */

@@ -72,6 +72,8 @@ bool vmbus_chan_unmask(struct vmbus_chan *c);
 bool vmbus_chan_pending(struct vmbus_chan *c);
 /* No load: is one known to be waiting, from the last look at the ring? */
 bool vmbus_chan_known(const struct vmbus_chan *c);
+/* No load: was vmbus_chan_want_space() true, and nothing sent since? */
+bool vmbus_chan_wants_space(const struct vmbus_chan *c);
 
 /*
  * Queue one packet. 0; -EAGAIN: the ring is full (see want_space); -EMSGSIZE: never

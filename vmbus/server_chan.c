@@ -9,8 +9,9 @@
  *
  * Watchdog: a guest that does not ring, or steals its own ring from the doorbell, would
  * leave packets, or our waiting for room, unnoticed. So an idle channel is looked at once a
- * second. The timers of all channels of a loop are due at the same full second: one
- * wake-up a second for a root with any number of idle channels, none without open ones.
+ * second: one load, and only when there is something the polling starts. The timers of all
+ * channels of a loop are due at the same full second: one wake-up a second for a root with any
+ * number of idle channels, none without open ones.
  *
  * Teardown: poller, bell, timer, hook; device close; after vmbus_device_closed() the ring
  * views; then, on the bus's loop, the doorbell and the reference to guest memory.
@@ -143,8 +144,12 @@ static void chan_watch(struct loop_timer *t)
 {
 	struct bus_chan *c = container_of(t, struct bus_chan, watch);
 
-	if (c->polling)
-		return; /* armed again when it goes idle */
+	if (c->polling || vmbus_chan_faulted(c->chan))
+		return; /* armed again when it goes idle; has nothing to say any more */
+	if (!vmbus_chan_pending(c->chan) && !vmbus_chan_wants_space(c->chan)) {
+		arm_watchdog(c);
+		return;
+	}
 	start_polling(c);
 	c->watched = c->polling;
 }

@@ -59,6 +59,7 @@ static struct shared {
 } * sh;
 
 static char dir[64], sock[96], image[96], logfile[96];
+enum log_level hostile_log_level = LOG_INFO;
 static pid_t root_pid, canary_pid;
 static struct root *the_root;
 
@@ -113,7 +114,7 @@ static void root_main(int ready)
 	dup2(fd, 2);
 	close(fd);
 	mallopt(M_PERTURB, MARK_FREE);
-	log_set_level(LOG_INFO);
+	log_set_level(hostile_log_level);
 	if (root_create(&the_root, &cfg, why, sizeof(why))) {
 		fprintf(stderr, "root: %s\n", why);
 		_exit(1);
@@ -634,12 +635,34 @@ static void u8_visible(uint32_t id, const struct proof *want)
 /* ---- a case
  * -------------------------------------------------------------------------------------- */
 
-void hostile_begin(struct evil_guest *g, enum evil_stage stage)
+void hostile_mark(void)
 {
 	before.log = log_size();
 	before.start_ns = clock_ns();
 	before.usage = usage_now();
 	store_relaxed(&sh->worst_ns, 0);
+}
+
+void hostile_settled(void)
+{
+	u1_alive();
+	u3_canary();
+	u5_nothing_kept();
+	u4_idle();
+	u1_alive();
+}
+
+void hostile_usage(char *text, size_t n)
+{
+	struct usage u = usage_now();
+
+	snprintf(text, n, "%ld fds, %ld mappings, %ld threads, %ld KiB", u.fds, u.maps, u.threads,
+		 u.rss_kb);
+}
+
+void hostile_begin(struct evil_guest *g, enum evil_stage stage)
+{
+	hostile_mark();
 	evil_reach(g, sock, stage);
 }
 

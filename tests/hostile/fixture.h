@@ -9,6 +9,7 @@
 
 #include <check.h>
 
+#include "base/log.h"
 #include "tests/hostile/evil_guest.h"
 
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
@@ -31,6 +32,9 @@ struct proof {
 	bool lost;	   /* the channel may be lost, or not: as the race goes */
 };
 
+/* What the root logs; INFO unless it is set before. */
+extern enum log_level hostile_log_level;
+
 /* Once per program: the root and its canary. */
 void hostile_start(void);
 void hostile_stop(void);
@@ -45,6 +49,15 @@ void hostile_end(struct evil_guest *g, const struct proof *proof);
 char *hostile_inspect(void);
 /* U3 in the middle of a case: the canary still gets on. */
 void hostile_canary_moves(void);
+
+/*
+ * For what is longer than a case and has many guests: mark the root as it is, and check U1, U3
+ * to U5 against that when only the canary is left.
+ */
+void hostile_mark(void);
+void hostile_settled(void);
+/* What of the root U5 counts, as words. */
+void hostile_usage(char *text, size_t n);
 
 int hostile_run(const char *name, const TTest *const *cases, size_t n);
 

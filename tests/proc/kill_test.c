@@ -5,6 +5,8 @@
  *   - a write that was acknowledged and then flushed is in the image
  *   - every block of the image is whole: one of the versions written, never a mixture
  *   - the root gets every fd, mapping and byte back; its other partition notices nothing
+ *
+ * KILL_ROUNDS=N: N rounds over all three parties together, with progress (make kill).
  */
 #include <check.h>
 #include <dirent.h>
@@ -38,6 +40,10 @@
 #else
 #define ROUNDS 50
 #endif
+#define PARTIES	 3
+#define FEWEST	 (PARTIES * (WARM_UP + 2))
+#define SHOW	 10    /* rounds between two lines of progress */
+#define ROUND_MS 10000 /* the most one may take in the mean */
 
 struct stamp {
 	uint64_t block;
@@ -54,6 +60,21 @@ struct shared {
 
 static char dir[64], sock[96], image[96], canary_image[96];
 static struct shared *sh;
+
+/* ---- rounds ----------------------------------------------------------------------- */
+
+static int asked_rounds; /* 0: the usual number */
+
+static int rounds(void)
+{
+	return asked_rounds ? (asked_rounds + PARTIES - 1) / PARTIES : ROUNDS;
+}
+
+static void show(const char *party, int done)
+{
+	if (asked_rounds && (done % SHOW == 0 || done == rounds()))
+		fprintf(stderr, "kill: %s, %d of %d\n", party, done, rounds());
+}
 
 /* ---- rig -------------------------------------------------------------------------- */
 
@@ -364,7 +385,7 @@ START_TEST(test_F01_child_killed)
 	while (!load_relaxed(&sh->canary_ios) && !load_relaxed(&sh->canary_failed))
 		usleep(1000);
 	fds = count_dir(r, "fd");
-	for (round = 0; round < ROUNDS; round++) {
+	for (round = 0; round < rounds(); round++) {
 		writer = start_writer((uint32_t)round + 1);
 		let_it_write(&x);
 		kill(writer, SIGKILL);
@@ -377,6 +398,7 @@ START_TEST(test_F01_child_killed)
 			maps = count_maps(r);
 			rss = rss_kib(r);
 		}
+		show("child", round + 1);
 	}
 	ck_assert_msg(count_maps(r) <= maps + 2, "%d mappings instead of %d", count_maps(r), maps);
 #if !defined(HVBUS_TSAN) && !defined(__SANITIZE_ADDRESS__)
@@ -397,7 +419,7 @@ START_TEST(test_F05_root_killed)
 	uint32_t x = 815;
 	int round;
 
-	for (round = 0; round < ROUNDS; round++) {
+	for (round = 0; round < rounds(); round++) {
 		uint64_t until;
 
 		sh->child_result = 0;
@@ -413,6 +435,7 @@ START_TEST(test_F05_root_killed)
 		ck_assert_msg(sh->child_result < 0, "round %d: the child saw no error", round);
 		check_image(round);
 		r = start_root(); /* over the stale socket */
+		show("root", round + 1);
 	}
 	stop_root(r);
 	check_image(round);
@@ -481,7 +504,7 @@ START_TEST(test_nbdkit_killed)
 	snprintf(nbd, sizeof(nbd), "%s/n", dir);
 	usleep(50000);
 	fds = count_dir(r, "fd");
-	for (round = 0; round < ROUNDS; round++) {
+	for (round = 0; round < rounds(); round++) {
 		server = start_nbdkit(nbd);
 		client = start_nbd_client(nbd, (uint32_t)round + 5000);
 		let_it_write(&x);
@@ -491,6 +514,7 @@ START_TEST(test_nbdkit_killed)
 		wait_fds(r, fds);
 		check_image(round);
 		unlink(nbd);
+		show("nbdkit", round + 1);
 	}
 	stop_root(r);
 	check_image(round);
@@ -499,13 +523,20 @@ END_TEST
 
 int main(void)
 {
+	const char *asked = getenv("KILL_ROUNDS");
 	Suite *s = suite_create("kill");
 	TCase *t = tcase_create("kill");
 	SRunner *sr;
 	int failed;
 
+	asked_rounds = asked ? atoi(asked) : 0;
+	if (asked && (asked_rounds < FEWEST || asked_rounds > 1000000)) {
+		fprintf(stderr, "KILL_ROUNDS=%s: a number from %d to 1000000 is needed\n", asked,
+			FEWEST);
+		return EXIT_FAILURE;
+	}
 	tcase_add_checked_fixture(t, setup, teardown);
-	tcase_set_timeout(t, 180);
+	tcase_set_timeout(t, asked ? rounds() * (ROUND_MS / 1000) : 180);
 	tcase_add_test(t, test_F01_child_killed);
 	tcase_add_test(t, test_F05_root_killed);
 	tcase_add_test(t, test_nbdkit_killed);

@@ -42,6 +42,14 @@ static void report_ring(const struct stor_chan *c, uint64_t now)
 			(unsigned long long)((now - c->ring_since) / SECOND), c->in_flight);
 }
 
+/* In step with the other channels of the loop, so that hundreds of them share one wake-up. */
+static void arm(struct stor_chan *c)
+{
+	uint64_t period = threshold_ns(c) / LOOKS;
+
+	loop_timer_arm(c->loop, &c->watch, period - loop_now(c->loop) % period);
+}
+
 /* ---- looking --------------------------------------------------------------- */
 
 /* Keeps the oldest, in the order of their ages. */
@@ -170,7 +178,7 @@ void stor_watch_tick(struct loop_timer *t)
 		publish(c, list, n);
 	c->watching = busy || c->ring_since < now; /* or something waits in the ring */
 	if (c->watching)
-		loop_timer_arm(c->loop, &c->watch, threshold_ns(c) / LOOKS);
+		arm(c);
 }
 
 void stor_watch_start(struct stor_chan *c)
@@ -178,5 +186,5 @@ void stor_watch_start(struct stor_chan *c)
 	c->watching = true;
 	c->ring_since = loop_now(c->loop);
 	c->ring_requests = c->requests;
-	loop_timer_arm(c->loop, &c->watch, threshold_ns(c) / LOOKS);
+	arm(c);
 }

@@ -53,6 +53,31 @@ START_TEST(packets_before_open)
 }
 END_TEST
 
+/* Hundreds of idle channels cost one look each a second: no poller, no call of the provider. */
+START_TEST(idle_channel_is_only_glanced_at)
+{
+	uint64_t from;
+	uint32_t drains;
+	struct guest g;
+
+	rig_up();
+	connect_guest();
+	guest_open(&g, 1, 0);
+	guest_echo(&g, 0);
+	for (int i = 0; i < 4; i++)
+		turn(); /* idle now */
+	drains = rig.toy.c[0].drains;
+	from = clock_ns();
+	for (int i = 0; i < 2; i++) /* nothing but the watchdog ends these sleeps */
+		ck_assert_int_eq(loop_turn(rig.loop, UINT64_MAX), 1);
+	ck_assert_uint_gt(clock_ns() - from, 900000000ull);
+	ck_assert_uint_eq(rig.toy.c[0].drains, drains);
+	guest_echo(&g, 1);
+	guest_close(&g);
+	rig_down();
+}
+END_TEST
+
 START_TEST(many_packets_in_a_batch)
 {
 	struct guest g;
@@ -473,8 +498,9 @@ START_TEST(packets_that_nobody_takes)
 }
 END_TEST
 
-VMBUS_MAIN("vmbus/server", open_echo_close, packets_before_open, many_packets_in_a_batch,
-	   idle_channel_costs_nothing, idle_channel_in_a_busy_loop, reopen_many_times,
-	   device_refuses, v22_close_in_flight, guest_dies_in_flight, v06_contact_in_flight,
-	   unload_in_flight, v41_removal_in_flight, sub_channels, sub_channels_without_a_primary,
-	   v37_interrupts_move, no_interrupts_wanted, kick, packets_that_nobody_takes)
+VMBUS_MAIN("vmbus/server", open_echo_close, packets_before_open, idle_channel_is_only_glanced_at,
+	   many_packets_in_a_batch, idle_channel_costs_nothing, idle_channel_in_a_busy_loop,
+	   reopen_many_times, device_refuses, v22_close_in_flight, guest_dies_in_flight,
+	   v06_contact_in_flight, unload_in_flight, v41_removal_in_flight, sub_channels,
+	   sub_channels_without_a_primary, v37_interrupts_move, no_interrupts_wanted, kick,
+	   packets_that_nobody_takes)
