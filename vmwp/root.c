@@ -154,6 +154,8 @@ int root_create(struct root **out, const struct root_config *cfg, char *why, siz
 		r->cfg.max_partitions = 1024;
 	if (!r->cfg.max_memory)
 		r->cfg.max_memory = 1ull << 30;
+	if (!r->cfg.stuck_ms)
+		r->cfg.stuck_ms = STORVSP_STUCK_MS;
 	r->start_ns = clock_ns();
 	r->stop_bell.fd = r->sweeper.order = -1;
 	r->socket = strdup(cfg->socket);
