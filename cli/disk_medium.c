@@ -48,21 +48,28 @@ static const struct cli_option medium_options[] = {
 	DISK_END,
 };
 
-static json_t *insert(const struct disk_args *a, json_t *request)
+static json_t *request_of(const struct disk_args *a)
+{
+	return json_pack("{ss ss sI}", "do", "disk-medium", "disk", a->disk, "wait_ms",
+			 (json_int_t)(a->wait_s * 1000));
+}
+
+static json_t *insert(const struct disk_args *a)
 {
 	char *spec = strdup(a->medium), *path = NULL, why[512] = "";
 	struct blk_image image = { -1, -1 };
+	json_t *request, *answer;
 	struct root_disk d;
-	json_t *answer;
 
 	if (!spec)
 		cli_die(CLI_FAILED, "out of memory");
 	if (root_parse_medium(&d, spec, why, sizeof(why)))
 		cli_die(CLI_USAGE, "--medium %s: %s", a->medium, why);
+	if (d.blk.path && blk_image_open(&image, &d.blk, why, sizeof(why)))
+		cli_die(CLI_FAILED, "%s", why);
+	request = request_of(a);
 	json_object_set_new(request, "medium", json_string(a->medium));
 	if (d.blk.path) {
-		if (blk_image_open(&image, &d.blk, why, sizeof(why)))
-			cli_die(CLI_FAILED, "%s", why);
 		path = disk_absolute(d.blk.path);
 		json_object_set_new(request, "path", path ? json_string(path) : NULL);
 	}
@@ -76,14 +83,12 @@ static json_t *insert(const struct disk_args *a, json_t *request)
 
 static int run_swap(const struct disk_args *a)
 {
-	json_t *request = json_pack("{ss ss sI}", "do", "disk-medium", "disk", a->disk, "wait_ms",
-				    (json_int_t)(a->wait_s * 1000));
 	json_t *answer;
 
 	if (!a->medium == !a->eject)
 		cli_die(CLI_USAGE, "--medium path=FILE says what to put in, --eject takes out: one "
 				   "of the two is needed");
-	answer = a->eject ? disk_ask(a, request, NULL, 0) : insert(a, request);
+	answer = a->eject ? disk_ask(a, request_of(a), NULL, 0) : insert(a);
 	if (!a->json && a->eject)
 		printf("disk %s is empty\n", a->disk);
 	else if (!a->json)

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cli/disk.h"
+#include "vsc/disk_place.h"
 
 /* ---- limit ------------------------------------------------------------------------- */
 
@@ -80,11 +81,12 @@ static void print_limits(const struct disk_args *a, const json_t *l)
 static int run_limit(const struct disk_args *a)
 {
 	bool some = a->iops != DISK_KEEP || a->bytes != DISK_KEEP || a->burst_ms != DISK_KEEP;
-	json_t *request = json_pack("{ss ss}", "do", "disk-limit", "disk", a->disk), *answer;
+	json_t *request, *answer;
 
 	if (some == a->none)
 		cli_die(CLI_USAGE, "--iops, --bytes, --burst or --none is needed%s",
 			some ? ", and --none only alone" : "");
+	request = json_pack("{ss ss}", "do", "disk-limit", "disk", a->disk);
 	add_number(request, "iops", a->none ? 0 : a->iops);
 	add_number(request, "bps", a->none ? 0 : a->bytes);
 	add_number(request, "burst_ms", a->burst_ms);
@@ -183,20 +185,22 @@ static void print_faults(const struct disk_args *a, const json_t *disk)
 		       num(f, "held"), str(f, "rule"));
 }
 
-/* Of the list; it ends here when it is not there. */
+/* Of the list; NULL: it is not there. */
 static const json_t *find_disk(const struct disk_args *a, const json_t *list)
 {
+	uint8_t controller, lun;
 	const json_t *d;
-	char place[16];
 	size_t i;
+
+	if (!disk_place_parse(a->disk, &controller, &lun))
+		return NULL;
 
 	json_array_foreach(list, i, d)
 	{
-		snprintf(place, sizeof(place), "%.0f:%.0f", num(d, "controller"), num(d, "lun"));
-		if (!strcmp(place, a->disk))
+		if (num(d, "controller") == controller && num(d, "lun") == lun)
 			return d;
 	}
-	cli_die(CLI_FAILED, "disk %s: there is none; `hvbus disk list` shows what is", a->disk);
+	return NULL;
 }
 
 static int list_faults(const struct disk_args *a)
@@ -208,6 +212,11 @@ static int list_faults(const struct disk_args *a)
 	quiet.json = false;
 	answer = disk_ask(&quiet, json_pack("{ss}", "do", "disk-list"), NULL, 0);
 	d = find_disk(a, json_object_get(answer, "disks"));
+	if (!d) {
+		json_decref(answer);
+		cli_die(CLI_FAILED, "disk %s: there is none; `hvbus disk list` shows what is",
+			a->disk);
+	}
 	faults = json_pack("{sO}", "disk", d);
 	if (a->json)
 		json_dumpf(faults, stdout, JSON_COMPACT), printf("\n");
