@@ -11,8 +11,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "cli/cli.h"
 #include "cli/disk.h"
+#include "hv-core/proc/proc_sock.h"
+#include "vmwp/keeper.h"
 #include "vmwp/root.h"
 #include "vsc/disk_place.h"
 
@@ -153,10 +156,42 @@ static void print_added(const json_t *o)
 		printf("partitions that connect from now on see it\n");
 }
 
+/* The root opens nothing; without them the disk is added all the same. */
+static void find_reservations(struct keeper_place *out, const char *path)
+{
+	int err = keeper_find(out, path);
+
+	if (!err)
+		return;
+	*out = (struct keeper_place){ -1, -1, "" };
+	if (err != -ENOTSUP)
+		log_warn("%s: its reservations will not outlive the root: %s", path,
+			 strerror(-err));
+}
+
+/* What is handed over, with a letter for each: see take_fds() of vmwp/control_disk.c. */
+static int gather(const struct blk_image *image, const struct keeper_place *place, int *fds,
+		  char *what)
+{
+	const int all[] = { image->fd, image->flush_fd, place->folder, place->state };
+	int n = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
+		if (all[i] < 0)
+			continue;
+		what[n] = "ifds"[i];
+		fds[n++] = all[i];
+	}
+	what[n] = '\0';
+	return n;
+}
+
 static int run_add(const struct disk_args *a)
 {
-	char *spec = strdup(a->disk), *path = NULL, why[512] = "";
+	char *spec = strdup(a->disk), *path = NULL, why[512] = "", what[5] = "";
+	struct keeper_place place = { -1, -1, "" };
 	struct blk_image image = { -1, -1 };
+	int fds[PROC_MAX_FDS], nr_fds;
 	json_t *request, *answer;
 	struct root_disk d;
 
@@ -170,8 +205,14 @@ static int run_add(const struct disk_args *a)
 			cli_die(CLI_FAILED, "%s", why);
 		path = disk_absolute(d.blk.path);
 		json_object_set_new(request, "path", path ? json_string(path) : NULL);
+		if (d.type == SCSI_DISK)
+			find_reservations(&place, d.blk.path);
 	}
-	answer = disk_ask(a, request, &image.fd, (image.fd >= 0) + (image.flush_fd >= 0));
+	nr_fds = gather(&image, &place, fds, what);
+	if (nr_fds)
+		json_object_set_new(request, "fds", json_string(what));
+	answer = disk_ask(a, request, fds, nr_fds);
+	keeper_place_close(&place);
 	if (!a->json)
 		print_added(answer);
 	if (d.blk.path)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What a control client may ask of a running root: one JSON object {"do": VERB, ...} with at
- * most two descriptors, answered by one JSON object, which has "error" (a sentence) and
+ * most four descriptors, answered by one JSON object, which has "error" (a sentence) and
  * "errno" when it could not be done. A verb is a row of a table and one function.
  */
 #include <errno.h>
@@ -93,7 +93,9 @@ static const struct control_verb verbs[] = {
 	{ "disk-list", do_disk_list, { { 0 } } },
 	{ "disk-add",
 	  control_disk_add,
-	  { { "disk", JSON_STRING, true }, { "path", JSON_STRING, false } } },
+	  { { "disk", JSON_STRING, true },
+	    { "path", JSON_STRING, false },
+	    { "fds", JSON_STRING, false } } },
 	{ "disk-remove",
 	  control_disk_remove,
 	  { { "disk", JSON_STRING, true }, { "wait_ms", JSON_INTEGER, false } } },
@@ -186,17 +188,18 @@ const struct control_verb *control_parse(const char *text, size_t len, json_t **
 	return NULL;
 }
 
-void control_request(struct conn *conn, const char *text, size_t len, const int fd[2])
+void control_request(struct conn *conn, const char *text, size_t len, const int *fd)
 {
-	struct control_call c = { .root = conn->root, .conn = conn, .fd = { fd[0], fd[1] } };
+	struct control_call c = { .root = conn->root, .conn = conn };
 	json_t *answer = NULL, *in = NULL;
 	const struct control_verb *verb = control_parse(text, len, &in, &answer);
 
+	memcpy(c.fd, fd, sizeof(c.fd));
 	if (verb) {
 		c.in = in;
 		answer = verb->run(&c);
 	}
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < PROC_MAX_FDS; i++) {
 		if (c.fd[i] >= 0)
 			close(c.fd[i]);
 	}

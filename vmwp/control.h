@@ -10,6 +10,7 @@
 #include <stddef.h>
 
 #include "base/compiler.h"
+#include "hv-core/proc/proc_sock.h"
 
 #define CONTROL_MAX_REQUEST 16384 /* bytes */
 
@@ -21,7 +22,7 @@ struct control_call {
 	struct root *root;
 	struct conn *conn;
 	const json_t *in;
-	int fd[2]; /* what came with it, or -1; a verb that keeps one puts -1 here */
+	int fd[PROC_MAX_FDS]; /* what came with it, or -1; a verb that keeps one puts -1 here */
 };
 
 struct control_key {

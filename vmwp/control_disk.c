@@ -55,16 +55,49 @@ static json_t *busy(const struct disk *k)
 			     k->controller, k->number);
 }
 
+/*
+ * "fds" says what came, a letter for each: image, flush, directory of the reservations, state
+ * of them. Without it there is an image and maybe its flush. Sorts c->fd so: image, flush.
+ */
+static json_t *take_fds(struct control_call *c, struct root_disk *d, struct keeper_place *place)
+{
+	static const char letters[] = "ifds";
+	const char *text = control_string(c, "fds"), *path = control_string(c, "path");
+	int fd[4] = { -1, -1, -1, -1 };
+
+	if (!text)
+		return NULL;
+	for (size_t i = 0; text[i]; i++) {
+		const char *at = strchr(letters, text[i]);
+
+		if (i >= ARRAY_SIZE(fd) || !at || fd[at - letters] >= 0 || c->fd[i] < 0)
+			return control_error(-EINVAL, "\"fds\" does not say what came");
+		fd[at - letters] = c->fd[i];
+	}
+	for (size_t i = strlen(text); i < PROC_MAX_FDS; i++)
+		if (c->fd[i] >= 0)
+			return control_error(-EINVAL, "\"fds\" does not say all that came");
+	memcpy(c->fd, fd, sizeof(fd));
+	if (fd[2] < 0 || !path)
+		return NULL;
+	if (!keeper_place(place, path, fd[2], fd[3]))
+		d->place = place;
+	return NULL;
+}
+
 /* ---- add, remove, resize -------------------------------------------------------------- */
 
 static json_t *open_added(struct control_call *c, struct root_disk *d)
 {
+	struct keeper_place place;
 	struct blk_image image;
 	char why[512] = "";
 	struct disk *k;
-	json_t *o = take_image(c, d, &image, "add");
+	json_t *o = take_fds(c, d, &place);
 	int err;
 
+	if (!o)
+		o = take_image(c, d, &image, "add");
 	if (o)
 		return o;
 	err = disk_open(c->root, d, &k, why, sizeof(why));

@@ -76,15 +76,32 @@ struct kept {
 	uint8_t state[SCSI_PR_STATE_MAX + 1];
 };
 
+static int add_kept(struct root *r, const struct root_disk *d, struct kept *out)
+{
+	struct keeper_place found;
+	int err;
+
+	if (d->place)
+		return keeper_add(r->keeper, d->place, &out->keeper, out->state, &out->len);
+	if (d->blk.image) /* of somebody who did not hand over where they are */
+		return -ENOTSUP;
+	err = keeper_find(&found, d->blk.path);
+	if (err)
+		return err;
+	err = keeper_add(r->keeper, &found, &out->keeper, out->state, &out->len);
+	keeper_place_close(&found);
+	return err;
+}
+
 static void find_kept(struct root *r, const struct root_disk *d, struct kept *out)
 {
 	int err;
 
 	out->keeper = NULL;
 	out->len = 0;
-	if (!r->keeper || !d->blk.path || d->blk.image || d->type == SCSI_DVD)
+	if (!r->keeper || !d->blk.path)
 		return;
-	err = keeper_add(r->keeper, d->blk.path, &out->keeper, out->state, &out->len);
+	err = add_kept(r, d, out);
 	if (err && err != -ENOTSUP)
 		log_warn("%s: its reservations will not outlive this root: %s", d->blk.path,
 			 strerror(-err));
@@ -102,9 +119,11 @@ static int create_lun(struct root *r, const struct root_disk *d, struct disk *k,
 
 	find_kept(r, d, &kept);
 	lc.keeper = kept.keeper;
+	k->keeper = kept.keeper;
 	err = scsi_lun_create(&k->lun, &lc);
 	if (err) {
 		snprintf(why, n, "%s: %s", disk_label(d), strerror(-err));
+		keeper_drop(r->keeper, kept.keeper);
 		return err;
 	}
 	err = kept.len ? scsi_lun_restore(k->lun, kept.state, kept.len, reason, sizeof(reason)) : 0;
@@ -112,6 +131,7 @@ static int create_lun(struct root *r, const struct root_disk *d, struct disk *k,
 		snprintf(why, n, "%s.pr holds no reservations: %s; remove it to go on without",
 			 disk_label(d), reason);
 		scsi_lun_destroy(k->lun);
+		keeper_drop(r->keeper, kept.keeper);
 	}
 	return err;
 }
@@ -302,6 +322,7 @@ static void *close_image(void *arg)
 static void start_closing(struct disk *k)
 {
 	scsi_lun_destroy(k->lun);
+	keeper_drop(k->root->keeper, k->keeper);
 	if (!k->dev) { /* a drive: its media are read-only, so closing them takes no time */
 		media_close(k->root);
 		disk_gone(k);

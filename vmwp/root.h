@@ -13,6 +13,7 @@
 #include "vsp/storvsp/storvsp.h"
 
 struct root;
+struct keeper_place;
 
 #define ROOT_MAX_DISKS	     64
 #define ROOT_MAX_CONTROLLERS 4
@@ -24,6 +25,7 @@ struct root_disk {
 	struct blk_config blk;
 	uint8_t controller, lun;
 	const char *serial;
+	const struct keeper_place *place; /* of its reservations; NULL: found by the path */
 	enum scsi_type type; /* SCSI_DVD: a drive, read-only; without a path it is empty */
 	struct blk_limits limits;
 	const char *fault[ROOT_MAX_FAULTS]; /* as blk_fault_parse() takes them */

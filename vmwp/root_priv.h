@@ -28,7 +28,8 @@ struct disk {
 	struct blk_dev *dev; /* NULL: a drive, whose medium has one */
 	struct scsi_lun *lun;
 	uint8_t controller, number;
-	struct blk_limits limits; /* of a drive: for whatever medium is in it */
+	const struct scsi_pr_keeper *keeper; /* NULL: its reservations end with it */
+	struct blk_limits limits;	     /* of a drive: for whatever medium is in it */
 	struct conn *waiter; /* is told when the disk is removed, or the medium; NULL = nobody */
 	pthread_t closer;
 	struct loop_call closed_call;
@@ -91,7 +92,7 @@ struct root {
 	struct loop *loop;
 	struct disk disk[ROOT_MAX_DISKS];
 	struct medium *media;  /* the newest first */
-	struct keeper *keeper; /* NULL: no disk needs it */
+	struct keeper *keeper; /* NULL: none could be started */
 	struct loop_call release_call;
 	uint32_t release_posted; /* any thread */
 	uint32_t controllers;	 /* bit mask of those that new partitions get */
@@ -129,7 +130,8 @@ void conn_answer(struct conn *c, json_t *answer);
 void conn_wait(struct conn *c, struct disk *k, uint64_t limit_ns);
 
 /* control.c */
-void control_request(struct conn *c, const char *text, size_t len, const int fd[2]);
+void control_request(struct conn *c, const char *text, size_t len,
+		     const int *fd); /* PROC_MAX_FDS */
 void control_removed(struct conn *c, struct disk *k);
 void control_swapped(struct conn *c, struct disk *k);
 void control_late(struct conn *c, struct disk *k);
