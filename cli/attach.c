@@ -18,8 +18,8 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
-#include "cli/disk_arg.h"
 #include "cli/sg/sg.h"
+#include "vsc/disk_place.h"
 
 static const char usage[] =
 	"usage: hvbus attach --socket S --disk CTL:LUN --nbd UNIXSOCK\n"
@@ -62,9 +62,9 @@ static void set_nbd(void *c, const char *v)
 
 static void set_disk(void *c, const char *v)
 {
-	unsigned controller, lun;
+	uint8_t controller, lun;
 
-	if (!disk_arg(v, &controller, &lun))
+	if (!disk_place_parse(v, &controller, &lun))
 		cli_die(CLI_USAGE, "--disk=%s: CONTROLLER:LUN is needed, such as 0:1", v);
 	((struct attach *)c)->disk = v;
 }

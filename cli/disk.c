@@ -11,27 +11,17 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "cli/cli.h"
+#include "cli/disk.h"
+#include "hv-core/proc/proc_sock.h"
+#include "vmwp/keeper.h"
 #include "vmwp/root.h"
-
-struct disk_args {
-	const char *socket, *disk;
-	uint64_t size;
-	double wait_s;
-	bool json, shrink;
-};
-
-struct verb {
-	const char *name, *summary;
-	const char *usage, *examples;
-	const struct cli_option *options;
-	const char *no_disk; /* what to say without --disk; NULL: it needs none */
-	int (*run)(const struct disk_args *a);
-};
+#include "vsc/disk_place.h"
 
 /* ---- options ---------------------------------------------------------------------- */
 
-static void set_socket(void *ctx, const char *v)
+void disk_set_socket(void *ctx, const char *v)
 {
 	((struct disk_args *)ctx)->socket = v;
 }
@@ -41,11 +31,11 @@ static void set_disk(void *ctx, const char *v)
 	((struct disk_args *)ctx)->disk = v;
 }
 
-static void set_lun(void *ctx, const char *v)
+void disk_set_lun(void *ctx, const char *v)
 {
 	uint8_t controller, lun;
 
-	if (root_parse_lun(v, &controller, &lun))
+	if (!disk_place_parse(v, &controller, &lun))
 		cli_die(CLI_USAGE, "--disk=%s: CONTROLLER:LUN is needed, such as 0:1", v);
 	((struct disk_args *)ctx)->disk = v;
 }
@@ -57,7 +47,7 @@ static void set_size(void *ctx, const char *v)
 		cli_die(CLI_USAGE, "--size=0: a disk needs a size");
 }
 
-static void set_wait(void *ctx, const char *v)
+void disk_set_wait(void *ctx, const char *v)
 {
 	double s = cli_seconds("wait", v);
 
@@ -72,33 +62,15 @@ static void set_shrink(void *ctx, const char *v)
 	((struct disk_args *)ctx)->shrink = true;
 }
 
-static void set_json(void *ctx, const char *v)
+void disk_set_json(void *ctx, const char *v)
 {
 	(void)v;
 	((struct disk_args *)ctx)->json = true;
 }
 
-#define SOCKET                                                                                     \
-	{                                                                                          \
-		"socket", "S", "Unix socket of the root", set_socket                               \
-	}
-#define LUN                                                                                        \
-	{                                                                                          \
-		"disk", "CTL:LUN", "which disk", set_lun                                           \
-	}
-#define JSON                                                                                       \
-	{                                                                                          \
-		"json", NULL, "the root's answer as one JSON object", set_json                     \
-	}
-#define END                                                                                        \
-	{                                                                                          \
-		NULL, NULL, NULL, NULL                                                             \
-	}
-
 /* ---- asking ------------------------------------------------------------------------- */
 
-/* The answer of the root to @request (taken), or the end with its sentence. */
-static json_t *ask(const struct disk_args *a, json_t *request, const int *fds, int nr_fds)
+json_t *disk_ask(const struct disk_args *a, json_t *request, const int *fds, int nr_fds)
 {
 	char *text = request ? json_dumps(request, JSON_COMPACT) : NULL, *answer;
 	json_error_t error;
@@ -124,23 +96,6 @@ static json_t *ask(const struct disk_args *a, json_t *request, const int *fds, i
 	return o;
 }
 
-static double num(const json_t *o, const char *key)
-{
-	return json_number_value(json_object_get(o, key));
-}
-
-static const char *str(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-
-	return s ? s : "-";
-}
-
-static bool is_true(const json_t *o, const char *key)
-{
-	return json_is_true(json_object_get(o, key));
-}
-
 /* ---- add ----------------------------------------------------------------------------- */
 
 static const char add_usage[] =
@@ -157,14 +112,13 @@ static const char add_examples[] =
 	"  hvbus disk add --socket /tmp/s --disk engine=memory,size=512M,controller=1\n";
 
 static const struct cli_option add_options[] = {
-	SOCKET,
+	DISK_SOCKET,
 	{ "disk", "KEY=VALUE,...", "the disk, as for `hvbus serve`", set_disk },
-	JSON,
-	END,
+	DISK_JSON,
+	DISK_END,
 };
 
-/* The root may have another working directory, and shows the name to others. */
-static char *absolute(const char *path)
+char *disk_absolute(const char *path)
 {
 	char dir[PATH_MAX], *out;
 
@@ -202,10 +156,42 @@ static void print_added(const json_t *o)
 		printf("partitions that connect from now on see it\n");
 }
 
+/* The root opens nothing; without them the disk is added all the same. */
+static void find_reservations(struct keeper_place *out, const char *path)
+{
+	int err = keeper_find(out, path);
+
+	if (!err)
+		return;
+	*out = (struct keeper_place){ -1, -1, "" };
+	if (err != -ENOTSUP)
+		log_warn("%s: its reservations will not outlive the root: %s", path,
+			 strerror(-err));
+}
+
+/* What is handed over, with a letter for each: see take_fds() of vmwp/control_disk.c. */
+static int gather(const struct blk_image *image, const struct keeper_place *place, int *fds,
+		  char *what)
+{
+	const int all[] = { image->fd, image->flush_fd, place->folder, place->state };
+	int n = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
+		if (all[i] < 0)
+			continue;
+		what[n] = "ifds"[i];
+		fds[n++] = all[i];
+	}
+	what[n] = '\0';
+	return n;
+}
+
 static int run_add(const struct disk_args *a)
 {
-	char *spec = strdup(a->disk), *path = NULL, why[512] = "";
+	char *spec = strdup(a->disk), *path = NULL, why[512] = "", what[5] = "";
+	struct keeper_place place = { -1, -1, "" };
 	struct blk_image image = { -1, -1 };
+	int fds[PROC_MAX_FDS], nr_fds;
 	json_t *request, *answer;
 	struct root_disk d;
 
@@ -217,10 +203,16 @@ static int run_add(const struct disk_args *a)
 	if (d.blk.path) {
 		if (blk_image_open(&image, &d.blk, why, sizeof(why)))
 			cli_die(CLI_FAILED, "%s", why);
-		path = absolute(d.blk.path);
+		path = disk_absolute(d.blk.path);
 		json_object_set_new(request, "path", path ? json_string(path) : NULL);
+		if (d.type == SCSI_DISK)
+			find_reservations(&place, d.blk.path);
 	}
-	answer = ask(a, request, &image.fd, (image.fd >= 0) + (image.flush_fd >= 0));
+	nr_fds = gather(&image, &place, fds, what);
+	if (nr_fds)
+		json_object_set_new(request, "fds", json_string(what));
+	answer = disk_ask(a, request, fds, nr_fds);
+	keeper_place_close(&place);
 	if (!a->json)
 		print_added(answer);
 	if (d.blk.path)
@@ -245,19 +237,20 @@ static const char remove_examples[] = "  hvbus disk remove --socket /tmp/s --dis
 				      "  hvbus disk remove --socket /tmp/s --disk 0:1 --wait 60\n";
 
 static const struct cli_option remove_options[] = {
-	SOCKET,
-	LUN,
-	{ "wait", "SECONDS", "for requests in flight and the last flush (default 5)", set_wait },
-	JSON,
-	END,
+	DISK_SOCKET,
+	DISK_LUN,
+	{ "wait", "SECONDS", "for requests in flight and the last flush (default 5)",
+	  disk_set_wait },
+	DISK_JSON,
+	DISK_END,
 };
 
 static int run_remove(const struct disk_args *a)
 {
-	json_t *answer = ask(a,
-			     json_pack("{ss ss sI}", "do", "disk-remove", "disk", a->disk,
-				       "wait_ms", (json_int_t)(a->wait_s * 1000)),
-			     NULL, 0);
+	json_t *answer = disk_ask(a,
+				  json_pack("{ss ss sI}", "do", "disk-remove", "disk", a->disk,
+					    "wait_ms", (json_int_t)(a->wait_s * 1000)),
+				  NULL, 0);
 
 	if (!a->json)
 		printf("disk %s is removed\n", a->disk);
@@ -281,20 +274,20 @@ static const char resize_examples[] =
 	"  hvbus disk resize --socket /tmp/s --disk 0:0 --size 4G --shrink\n";
 
 static const struct cli_option resize_options[] = {
-	SOCKET,
-	LUN,
+	DISK_SOCKET,
+	DISK_LUN,
 	{ "size", "SIZE", "the new size (default: what the file has)", set_size },
 	{ "shrink", NULL, "the disk may become smaller", set_shrink },
-	JSON,
-	END,
+	DISK_JSON,
+	DISK_END,
 };
 
 static int run_resize(const struct disk_args *a)
 {
-	json_t *answer = ask(a,
-			     json_pack("{ss ss sI sb}", "do", "disk-resize", "disk", a->disk,
-				       "size", (json_int_t)a->size, "shrink", (int)a->shrink),
-			     NULL, 0);
+	json_t *answer = disk_ask(a,
+				  json_pack("{ss ss sI sb}", "do", "disk-resize", "disk", a->disk,
+					    "size", (json_int_t)a->size, "shrink", (int)a->shrink),
+				  NULL, 0);
 
 	if (!a->json)
 		printf("disk %s has %s\n", a->disk,
@@ -308,21 +301,44 @@ static int run_resize(const struct disk_args *a)
 static const char list_usage[] =
 	"usage: hvbus disk list --socket S [--json]\n\n"
 	"Show the disks of a running root: place, size, engine, flags, I/O so far, and the\n"
-	"partitions that have their controller open. `hvbus inspect` shows latencies and errors.\n";
+	"partitions that have their controller open; below a disk its limits and its faults on\n"
+	"purpose. A drive without a medium says so. `hvbus inspect` shows latencies and errors.\n";
 
 static const char list_examples[] =
 	"  hvbus disk list --socket /tmp/s\n"
 	"  hvbus disk list --socket /tmp/s --json | jq -r '.disks[] | select(.readonly).path'\n";
 
-static const struct cli_option list_options[] = { SOCKET, JSON, END };
+static const struct cli_option list_options[] = { DISK_SOCKET, DISK_JSON, DISK_END };
 
 static void flags_of(const json_t *d, char *out, size_t n)
 {
 	bool readonly = is_true(d, "readonly"), file = json_is_string(json_object_get(d, "path"));
+	bool dvd = !strcmp(str(d, "type"), "dvd");
 	bool sync = file && !readonly && !strcmp(str(d, "cache"), "writethrough");
 
-	snprintf(out, n, "%s%s%s%s", readonly ? "ro" : "rw", is_true(d, "direct") ? ",direct" : "",
-		 sync ? ",sync" : "", is_true(d, "flush_failed") ? ",FLUSH-FAILED" : "");
+	snprintf(out, n, "%s%s%s%s%s", readonly ? "ro" : "rw", dvd ? ",dvd" : "",
+		 is_true(d, "direct") ? ",direct" : "", sync ? ",sync" : "",
+		 is_true(d, "flush_failed") ? ",FLUSH-FAILED" : "");
+}
+
+/* What slows or breaks it on purpose, below its row. */
+static void print_policy(const json_t *d)
+{
+	const json_t *l = json_object_get(d, "limits"), *f;
+	size_t i;
+
+	if (num(l, "iops") > 0 || num(l, "bps") > 0)
+		printf("       limited to");
+	if (num(l, "iops") > 0)
+		printf(" %.0f requests/s", num(l, "iops"));
+	if (num(l, "bps") > 0)
+		printf("%s %s/s", num(l, "iops") > 0 ? " and" : "", cli_human_bytes(num(l, "bps")));
+	if (num(l, "iops") > 0 || num(l, "bps") > 0)
+		printf(", %.0f ms may be caught up; %.0f wait now\n", num(l, "burst_ms"),
+		       num(l, "waiting"));
+	json_array_foreach(json_object_get(d, "injected"), i, f)
+		printf("       fault %.0f  %s  hit %.0f times, %.0f held now\n", num(f, "id"),
+		       str(f, "rule"), num(f, "hits"), num(f, "held"));
 }
 
 static void print_row(const json_t *d)
@@ -340,12 +356,14 @@ static void print_row(const json_t *d)
 	printf("%-6s %-9s %-9s %-10s %8s %8s  ", place, cli_human_bytes(num(d, "size")),
 	       str(d, "engine"), flags, cli_human(num(d, "reads")), cli_human(num(d, "writes")));
 	json_array_foreach(users, i, p) printf("%s%.0f", i ? "," : "", num(p, "id"));
-	printf("%s  %s\n", json_array_size(users) ? "" : "-", str(d, "path"));
+	printf("%s  %s\n", json_array_size(users) ? "" : "-",
+	       !strcmp(str(d, "medium"), "none") ? "(no medium)" : str(d, "path"));
+	print_policy(d);
 }
 
 static int run_list(const struct disk_args *a)
 {
-	json_t *answer = ask(a, json_pack("{ss}", "do", "disk-list"), NULL, 0), *d;
+	json_t *answer = disk_ask(a, json_pack("{ss}", "do", "disk-list"), NULL, 0), *d;
 	size_t i;
 
 	if (!a->json)
@@ -362,17 +380,34 @@ static int run_list(const struct disk_args *a)
 
 /* ---- the verbs --------------------------------------------------------------------------- */
 
-#define WHICH "CTL:LUN says which; `hvbus disk list` shows what there is"
+static const struct disk_verb disk_add = {
+	"add",	     "one more disk, seen by partitions at once",
+	add_usage,   add_examples,
+	add_options, "path=FILE,... (or engine=memory,size=...) says what to add",
+	run_add,
+};
+static const struct disk_verb disk_remove = {
+	"remove",	"take a disk away; its file is free afterwards",
+	remove_usage,	remove_examples,
+	remove_options, DISK_WHICH,
+	run_remove,
+};
+static const struct disk_verb disk_resize = {
+	"resize",	"a larger or smaller disk, while it is in use",
+	resize_usage,	resize_examples,
+	resize_options, DISK_WHICH,
+	run_resize,
+};
+static const struct disk_verb disk_list = {
+	"list",	      "what there is, who uses it and how much",
+	list_usage,   list_examples,
+	list_options, NULL,
+	run_list,
+};
 
-static const struct verb verbs[] = {
-	{ "add", "one more disk, seen by partitions at once", add_usage, add_examples, add_options,
-	  "path=FILE,... (or engine=memory,size=...) says what to add", run_add },
-	{ "remove", "take a disk away; its file is free afterwards", remove_usage, remove_examples,
-	  remove_options, WHICH, run_remove },
-	{ "resize", "a larger or smaller disk, while it is in use", resize_usage, resize_examples,
-	  resize_options, WHICH, run_resize },
-	{ "list", "what there is, who uses it and how much", list_usage, list_examples,
-	  list_options, NULL, run_list },
+static const struct disk_verb *const verbs[] = {
+	&disk_list,  &disk_add,	  &disk_remove,	     &disk_resize,
+	&disk_limit, &disk_fault, &disk_swap_medium,
 };
 
 static int usage(void)
@@ -380,17 +415,18 @@ static int usage(void)
 	printf("usage: hvbus disk VERB --socket S [OPTION...]\n\n"
 	       "The disks of a running root, while partitions use them.\n\n");
 	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
-		printf("  disk %-8s %s\n", verbs[i].name, verbs[i].summary);
-	printf("\n`hvbus disk VERB --help` explains each.\n\nExamples:\n%s%s%s%s", list_examples,
-	       add_examples, resize_examples, remove_examples);
+		printf("  disk %-12s %s\n", verbs[i]->name, verbs[i]->summary);
+	printf("\n`hvbus disk VERB --help` explains each.\n\nExamples:\n");
+	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
+		printf("%s", verbs[i]->examples);
 	return CLI_OK;
 }
 
-static const struct verb *find_verb(const char *name)
+static const struct disk_verb *find_verb(const char *name)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++) {
-		if (!strcmp(verbs[i].name, name))
-			return &verbs[i];
+		if (!strcmp(verbs[i]->name, name))
+			return verbs[i];
 	}
 	cli_die(CLI_USAGE, "unknown verb '%s'; `hvbus disk --help` lists them", name);
 }
@@ -398,8 +434,10 @@ static const struct verb *find_verb(const char *name)
 int cmd_disk(int argc, char **argv)
 {
 	static char command[32];
-	struct disk_args a = { .wait_s = 5 };
-	const struct verb *v;
+	struct disk_args a = {
+		.wait_s = 5, .iops = DISK_KEEP, .bytes = DISK_KEEP, .burst_ms = DISK_KEEP
+	};
+	const struct disk_verb *v;
 	int i;
 
 	if (argc < 2)

@@ -69,6 +69,22 @@ static void print_channel(const json_t *c)
 	printf("\n");
 }
 
+static void print_controller(const json_t *c)
+{
+	const json_t *k;
+	size_t i;
+
+	printf("  scsi%.0f %s vstor %s  %s requests, %.0f in flight (at most %.0f), oldest "
+	       "%.0f us, mean %.0f us, longest %.0f us\n",
+	       num(c, "controller"), str(c, "state"), str(c, "version"),
+	       cli_human(num(c, "requests")), num(c, "in_flight"), num(c, "max_in_flight"),
+	       num(c, "oldest_us"), num(c, "latency_mean_us"), num(c, "latency_max_us"));
+	json_array_foreach(json_object_get(c, "stuck"), i, k)
+		printf("    STUCK for %.1f s in the %s: LUN %.0f %s LBA %.0f +%.0f\n",
+		       num(k, "age_us") / 1e6, str(k, "where"), num(k, "lun"), str(k, "command"),
+		       num(k, "lba"), num(k, "blocks"));
+}
+
 static void print_partition(const json_t *p)
 {
 	const json_t *bus = json_object_get(p, "bus"), *c;
@@ -81,13 +97,7 @@ static void print_partition(const json_t *p)
 	       str(bus, "state"), num(bus, "messages_in"), num(bus, "messages_out"),
 	       num(bus, "dropped"), num(bus, "dropped") > 0 ? ": " : "",
 	       num(bus, "dropped") > 0 ? str(bus, "last_drop") : "");
-	json_array_foreach(json_object_get(p, "controllers"), i, c)
-		printf("  scsi%.0f %s vstor %s  %s requests, %.0f in flight (at most %.0f), oldest "
-		       "%.0f us, "
-		       "mean %.0f us, longest %.0f us\n",
-		       num(c, "controller"), str(c, "state"), str(c, "version"),
-		       cli_human(num(c, "requests")), num(c, "in_flight"), num(c, "max_in_flight"),
-		       num(c, "oldest_us"), num(c, "latency_mean_us"), num(c, "latency_max_us"));
+	json_array_foreach(json_object_get(p, "controllers"), i, c) print_controller(c);
 	json_array_foreach(json_object_get(p, "channels"), i, c) print_channel(c);
 }
 
@@ -115,6 +125,24 @@ static void print_disk(const json_t *d)
 		       json_is_true(json_object_get(d, "flush_failed")) ? "  FLUSH FAILED" : "");
 }
 
+/* One line: what a root that is taken over could still do. */
+static void print_sandbox(const json_t *s)
+{
+	const json_t *fds = json_object_get(s, "max_fds");
+
+	if (!strcmp(str(s, "seccomp"), "off")) {
+		printf("      sandbox OFF: a guest that takes the root over has its user's "
+		       "rights\n");
+		return;
+	}
+	printf("      sandbox%s  capabilities %s  seccomp %s  landlock %s",
+	       json_is_true(json_object_get(s, "no_new_privs")) ? "  no_new_privs" : "",
+	       str(s, "capabilities"), str(s, "seccomp"), str(s, "landlock"));
+	if (json_is_integer(fds))
+		printf("  at most %.0f descriptors", json_number_value(fds));
+	printf("\n");
+}
+
 static void print_all(const json_t *o)
 {
 	const json_t *r = json_object_get(o, "root"), *e;
@@ -124,6 +152,8 @@ static void print_all(const json_t *o)
 	       "%.0f served\n",
 	       num(r, "pid"), str(r, "socket"), num(r, "uptime_s"), str(r, "loop"),
 	       num(r, "io_threads"), num(r, "partitions_now"), num(r, "partitions_served"));
+	print_sandbox(json_object_get(r, "sandbox"));
+	printf("      requests are stuck after %.0f ms\n", num(r, "stuck_ms"));
 	printf("\ndisks\n");
 	json_array_foreach(json_object_get(o, "disks"), i, e) print_disk(e);
 	json_array_foreach(json_object_get(o, "partitions"), i, e) print_partition(e);

@@ -19,7 +19,9 @@ static const char usage[] =
 	"Keys of --disk:\n"
 	"  path=FILE                  raw image or block device\n"
 	"  lun=N, controller=N        where the guest sees it (default: next LUN of controller 0)\n"
-	"  type=disk|dvd              a drive shows an ISO image as a DVD, read-only\n"
+	"  type=disk|dvd              a drive shows an ISO image as a DVD, read-only; without "
+	"path=\n"
+	"                             it is empty until `hvbus disk swap-medium`\n"
 	"  readonly                   guests cannot write\n"
 	"  engine=NAME                io_uring, libaio, threads, memory or null (default: "
 	"io_uring,\n"
@@ -39,6 +41,10 @@ static const char examples[] =
 	"  truncate -s 1G disk.img\n"
 	"  hvbus serve --socket /tmp/s --disk path=disk.img\n"
 	"  hvbus serve --socket /tmp/s --disk path=os.img,readonly --disk path=data.img,direct=on\n"
+	"  hvbus serve --socket /tmp/s --disk path=os.img --disk type=dvd,path=install.iso\n"
+	"  hvbus serve --socket /tmp/s --disk path=os.img --disk type=dvd,lun=7     # an empty "
+	"drive\n"
+	"  hvbus serve --socket /tmp/s --disk path=disk.img,iops=500,burst=50 --stuck-ms 2000\n"
 	"  hvbus serve --socket /tmp/s --disk engine=memory,size=512M --poll always --cpu 1\n";
 
 struct serve {
@@ -111,6 +117,11 @@ static void set_max_partitions(void *ctx, const char *v)
 		(uint32_t)cli_number("max-partitions", v, 1, 65536);
 }
 
+static void set_stuck_ms(void *ctx, const char *v)
+{
+	((struct serve *)ctx)->cfg.stuck_ms = (uint32_t)cli_number("stuck-ms", v, 10, 3600000);
+}
+
 static void set_sandbox(void *ctx, const char *v)
 {
 	static const char *const modes[] = { "off", "log", "on", NULL };
@@ -134,6 +145,8 @@ static const struct cli_option options[] = {
 	{ "cpu", "N", "pin the main thread", set_cpu },
 	{ "max-memory", "SIZE", "guest memory a child may ask for (default 1G)", set_max_memory },
 	{ "max-partitions", "N", "children at a time (default 1024)", set_max_partitions },
+	{ "stuck-ms", "N", "report requests that are older than N ms (default 10000)",
+	  set_stuck_ms },
 	{ "sandbox", "MODE",
 	  "on: give up every privilege before the first guest (default); log: the kernel logs\n"
 	  "                             forbidden system calls and does them; off",

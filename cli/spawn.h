@@ -10,8 +10,8 @@
 #include "vmwp/root.h"
 
 /*
- * Forks a root that serves @cfg. Returns its pid when it is ready, or a negative errno with
- * a sentence in @why. The root ends when its parent dies.
+ * Forks a root that serves @cfg, in its sandbox. Returns its pid when it is ready, or a negative
+ * errno with a sentence in @why. The root ends when its parent dies.
  */
 pid_t spawn_root(const struct root_config *cfg, char *why, size_t whylen);
 

@@ -108,20 +108,6 @@ int root_parse_size(const char *text, uint64_t *out)
 	return 0;
 }
 
-int root_parse_lun(const char *text, uint8_t *controller, uint8_t *lun)
-{
-	unsigned a, b;
-	char tail;
-
-	if (text[strspn(text, "0123456789:")] || /* scanf takes signs and blanks too */
-	    sscanf(text, "%3u:%3u%c", &a, &b, &tail) != 2 || a >= ROOT_MAX_CONTROLLERS ||
-	    b >= SCSI_MAX_LUNS)
-		return -EINVAL;
-	*controller = (uint8_t)a;
-	*lun = (uint8_t)b;
-	return 0;
-}
-
 static int set_size(struct root_disk *d, const char *value, char *why, size_t n)
 {
 	if (root_parse_size(value, &d->blk.size) || !d->blk.size) {
@@ -252,10 +238,23 @@ static int set_key(struct root_disk *d, const char *key, const char *value, char
 	return -EINVAL;
 }
 
+bool root_disk_empty(const struct root_disk *d)
+{
+	bool file = d->blk.engine != BLK_ENGINE_MEMORY && d->blk.engine != BLK_ENGINE_NULL;
+
+	return d->type == SCSI_DVD && file && !d->blk.path;
+}
+
 static int check_disk(const struct root_disk *d, char *why, size_t n)
 {
 	bool file = d->blk.engine != BLK_ENGINE_MEMORY && d->blk.engine != BLK_ENGINE_NULL;
 
+	if (root_disk_empty(d) && (d->nr_faults || d->blk.size)) {
+		snprintf(why, n, "fault= and size= need a medium in the drive: path=FILE");
+		return -EINVAL;
+	}
+	if (root_disk_empty(d))
+		return 0;
 	if (file && (!d->blk.path || !*d->blk.path)) {
 		snprintf(why, n,
 			 "path=FILE is missing (only engine=memory and engine=null need none)");
@@ -284,4 +283,22 @@ int root_parse_disk(struct root_disk *out, char *arg, char *why, size_t whylen)
 			return err;
 	}
 	return check_disk(out, why, whylen);
+}
+
+int root_parse_medium(struct root_disk *out, char *arg, char *why, size_t whylen)
+{
+	int err = root_parse_disk(out, arg, why, whylen);
+
+	if (err)
+		return err;
+	if (out->controller || out->lun != ROOT_LUN_NEXT || out->serial || out->limits.iops ||
+	    out->limits.bytes_per_s || out->limits.burst_ms) {
+		snprintf(why, whylen,
+			 "a medium has the keys path, engine, direct, size and fault; the others "
+			 "are the drive's");
+		return -EINVAL;
+	}
+	out->type = SCSI_DVD;
+	out->blk.readonly = true;
+	return 0;
 }

@@ -10,17 +10,19 @@
 #include <stddef.h>
 
 #include "base/compiler.h"
+#include "hv-core/proc/proc_sock.h"
 
 #define CONTROL_MAX_REQUEST 16384 /* bytes */
 
 struct root;
 struct conn;
+struct disk;
 
 struct control_call {
 	struct root *root;
 	struct conn *conn;
 	const json_t *in;
-	int fd[2]; /* what came with it, or -1; a verb that keeps one puts -1 here */
+	int fd[PROC_MAX_FDS]; /* what came with it, or -1; a verb that keeps one puts -1 here */
 };
 
 struct control_key {
@@ -41,6 +43,29 @@ struct control_verb {
  * an object either way.
  */
 const struct control_verb *control_parse(const char *text, size_t len, json_t **in, json_t **error);
+
+/* ---- arguments of a legal request --------------------------------------------- */
+
+#define CONTROL_WAIT_MS	    5000 /* for what takes time, when a request does not say */
+#define CONTROL_WAIT_MAX_MS 600000
+
+/* NULL: it is not there. */
+const char *control_string(const struct control_call *c, const char *key);
+/* False: *@answer says what is wrong. A number that is not there is @otherwise. */
+bool control_number(const struct control_call *c, const char *key, uint64_t max, uint64_t otherwise,
+		    uint64_t *out, json_t **answer);
+/* The disk that "disk": "CTL:LUN" names. NULL: *@answer says why not. */
+struct disk *control_disk(const struct control_call *c, json_t **answer);
+
+/* ---- verbs: control_disk.c, control_policy.c ------------------------------------ */
+
+json_t *control_disk_add(struct control_call *c);
+json_t *control_disk_remove(struct control_call *c);
+json_t *control_disk_resize(struct control_call *c);
+json_t *control_disk_medium(struct control_call *c);
+json_t *control_disk_limit(struct control_call *c);
+json_t *control_fault_add(struct control_call *c);
+json_t *control_fault_clear(struct control_call *c);
 
 /* {"error": .., "errno": -@err} */
 json_t *control_error(int err, const char *fmt, ...) PRINTF_LIKE(2, 3);

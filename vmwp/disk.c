@@ -14,12 +14,17 @@
 #include <string.h>
 
 #include "base/atomic.h"
+#include "base/guid.h"
 #include "base/log.h"
 #include "vmwp/root_priv.h"
 
+#define DVD_BLOCK 2048u
+
 static const char *disk_label(const struct root_disk *d)
 {
-	return d->blk.path ? d->blk.path : blk_engine_name(d->blk.engine);
+	if (d->blk.path)
+		return d->blk.path;
+	return root_disk_empty(d) ? "an empty drive" : blk_engine_name(d->blk.engine);
 }
 
 struct disk *disk_find(struct root *r, uint8_t controller, uint8_t number)
@@ -71,15 +76,32 @@ struct kept {
 	uint8_t state[SCSI_PR_STATE_MAX + 1];
 };
 
+static int add_kept(struct root *r, const struct root_disk *d, struct kept *out)
+{
+	struct keeper_place found;
+	int err;
+
+	if (d->place)
+		return keeper_add(r->keeper, d->place, &out->keeper, out->state, &out->len);
+	if (d->blk.image) /* of somebody who did not hand over where they are */
+		return -ENOTSUP;
+	err = keeper_find(&found, d->blk.path);
+	if (err)
+		return err;
+	err = keeper_add(r->keeper, &found, &out->keeper, out->state, &out->len);
+	keeper_place_close(&found);
+	return err;
+}
+
 static void find_kept(struct root *r, const struct root_disk *d, struct kept *out)
 {
 	int err;
 
 	out->keeper = NULL;
 	out->len = 0;
-	if (!r->keeper || !d->blk.path || d->blk.image || d->type == SCSI_DVD)
+	if (!r->keeper || !d->blk.path)
 		return;
-	err = keeper_add(r->keeper, d->blk.path, &out->keeper, out->state, &out->len);
+	err = add_kept(r, d, out);
 	if (err && err != -ENOTSUP)
 		log_warn("%s: its reservations will not outlive this root: %s", d->blk.path,
 			 strerror(-err));
@@ -97,9 +119,11 @@ static int create_lun(struct root *r, const struct root_disk *d, struct disk *k,
 
 	find_kept(r, d, &kept);
 	lc.keeper = kept.keeper;
+	k->keeper = kept.keeper;
 	err = scsi_lun_create(&k->lun, &lc);
 	if (err) {
 		snprintf(why, n, "%s: %s", disk_label(d), strerror(-err));
+		keeper_drop(r->keeper, kept.keeper);
 		return err;
 	}
 	err = kept.len ? scsi_lun_restore(k->lun, kept.state, kept.len, reason, sizeof(reason)) : 0;
@@ -107,6 +131,7 @@ static int create_lun(struct root *r, const struct root_disk *d, struct disk *k,
 		snprintf(why, n, "%s.pr holds no reservations: %s; remove it to go on without",
 			 disk_label(d), reason);
 		scsi_lun_destroy(k->lun);
+		keeper_drop(r->keeper, kept.keeper);
 	}
 	return err;
 }
@@ -115,7 +140,8 @@ static int add_faults(struct blk_dev *dev, const struct root_disk *d, const char
 		      size_t n)
 {
 	struct blk_fault f[BLK_MAX_FAULTS];
-	int count = blk_fault_parse(text, d->blk.block_size, f, BLK_MAX_FAULTS, why, n);
+	uint32_t block = d->type == SCSI_DVD ? DVD_BLOCK : d->blk.block_size;
+	int count = blk_fault_parse(text, block, f, BLK_MAX_FAULTS, why, n);
 	int err = count < 0 ? count : 0;
 
 	for (int i = 0; i < count && !err; i++) {
@@ -126,12 +152,13 @@ static int add_faults(struct blk_dev *dev, const struct root_disk *d, const char
 	return err;
 }
 
-static int set_policy(struct blk_dev *dev, const struct root_disk *d, char *why, size_t n)
+int disk_set_policy(struct blk_dev *dev, const struct blk_limits *limits, const struct root_disk *d,
+		    char *why, size_t n)
 {
 	int err = 0;
 
-	if (d->limits.iops || d->limits.bytes_per_s)
-		err = blk_dev_set_limits(dev, &d->limits);
+	if (limits->iops || limits->bytes_per_s)
+		err = blk_dev_set_limits(dev, limits);
 	if (err)
 		snprintf(why, n, "%s: limits: %s", disk_label(d), strerror(-err));
 	for (uint32_t i = 0; i < d->nr_faults && !err; i++)
@@ -139,14 +166,43 @@ static int set_policy(struct blk_dev *dev, const struct root_disk *d, char *why,
 	return err;
 }
 
+/* Who a drive is has nothing to do with what is in it. */
+static int open_drive(struct root *r, struct disk *k, const struct root_disk *d, char *why,
+		      size_t n)
+{
+	struct scsi_lun_config lc = { .type = SCSI_DVD,
+				      .serial = d->serial,
+				      .max_transfer = 256 * 1024 };
+	struct guid id;
+	char key[160];
+	int err;
+
+	snprintf(key, sizeof(key), "hvbus-drive %u %u %s", k->controller, k->number, r->socket);
+	guid_from_name(&id, key, (uint32_t)strlen(key));
+	memcpy(lc.id, id.b, sizeof(lc.id));
+	k->limits = d->limits;
+	err = scsi_lun_create(&k->lun, &lc);
+	if (err) {
+		snprintf(why, n, "%s: %s", disk_label(d), strerror(-err));
+		return err;
+	}
+	err = root_disk_empty(d) ? 0 : medium_change(k, d, why, n);
+	if (err)
+		scsi_lun_destroy(k->lun);
+	return err;
+}
+
 static int open_image(struct root *r, struct disk *k, const struct root_disk *d, char *why,
 		      size_t n)
 {
-	int err = blk_dev_open(&k->dev, &d->blk, why, n);
+	int err;
 
+	if (d->type == SCSI_DVD)
+		return open_drive(r, k, d, why, n);
+	err = blk_dev_open(&k->dev, &d->blk, why, n);
 	if (err)
 		return err;
-	err = set_policy(k->dev, d, why, n);
+	err = disk_set_policy(k->dev, &d->limits, d, why, n);
 	if (!err)
 		err = create_lun(r, d, k, why, n);
 	if (err)
@@ -266,6 +322,12 @@ static void *close_image(void *arg)
 static void start_closing(struct disk *k)
 {
 	scsi_lun_destroy(k->lun);
+	keeper_drop(k->root->keeper, k->keeper);
+	if (!k->dev) { /* a drive: its media are read-only, so closing them takes no time */
+		media_close(k->root);
+		disk_gone(k);
+		return;
+	}
 	k->closed_call.fn = closed;
 	k->state = DISK_CLOSING;
 	if (!pthread_create(&k->closer, NULL, close_image, k))
@@ -288,6 +350,7 @@ static void released(struct loop_call *call)
 
 	/* Pairs with the exchange in disk_released(): what was released before is seen. */
 	__atomic_exchange_n(&r->release_posted, 0, __ATOMIC_ACQ_REL);
+	media_close(r);
 	look_at_leaving(r);
 }
 
@@ -319,13 +382,55 @@ void disk_unplug(struct disk *k)
 
 int disk_resize(struct disk *k, uint64_t size, bool shrink, char *why, size_t n)
 {
-	int err = blk_dev_resize(k->dev, size, shrink, why, n);
+	int err;
 
+	if (!k->dev) {
+		snprintf(why, n, "disk %u:%u is a drive: its medium has the size of its file",
+			 k->controller, k->number);
+		return -ENOTSUP;
+	}
+	err = blk_dev_resize(k->dev, size, shrink, why, n);
 	if (err)
 		return err;
 	scsi_lun_resized(k->lun);
 	disk_announce(k->root, k->controller);
 	return 0;
+}
+
+/* ---- policy -------------------------------------------------------------------------- */
+
+uint32_t disk_block_size(const struct disk *k)
+{
+	struct blk_info info;
+
+	if (disk_is_drive(k))
+		return DVD_BLOCK;
+	blk_dev_info(k->dev, &info);
+	return info.block_size;
+}
+
+int disk_set_limits(struct disk *k, const struct blk_limits *l)
+{
+	struct scsi_medium *m;
+	struct blk_dev *dev = disk_dev_get(k, &m);
+	int err = dev ? blk_dev_set_limits(dev, l) : 0;
+
+	scsi_medium_put(m);
+	if (!err)
+		k->limits = *l;
+	return err;
+}
+
+/* As they are in force, with what was filled in. */
+void disk_get_limits(const struct disk *k, struct blk_limits *out)
+{
+	if (!disk_is_drive(k)) {
+		blk_dev_get_limits(k->dev, out);
+		return;
+	}
+	*out = k->limits;
+	if (!out->burst_ms)
+		out->burst_ms = BLK_BURST_MS;
 }
 
 /* ---- all of them ------------------------------------------------------------------------ */
@@ -352,4 +457,5 @@ void disks_close(struct root *r)
 		}
 		k->state = DISK_NONE;
 	}
+	media_close(r);
 }

@@ -62,6 +62,7 @@ static json_t *root_json(struct root *r)
 	set(o, "loop", text(loop_engine_name(r->loop)));
 	set(o, "io_threads", I(r->nr_io));
 	set(o, "sandbox", sandbox_json(&r->sandbox));
+	set(o, "stuck_ms", I(r->cfg.stuck_ms));
 	set(o, "turns", I(ls.turns));
 	set(o, "sleeps", I(ls.sleeps));
 	set(o, "partitions_now", I(r->nr_guests));
@@ -201,16 +202,18 @@ static uint64_t oldest_us(const struct root *r, const struct disk *k)
 	return oldest / 1000;
 }
 
-static json_t *limits_json(const struct blk_dev *dev)
+/* @dev is NULL for an empty drive: its limits are those of the next medium. */
+static json_t *limits_json(const struct disk *k, const struct blk_dev *dev)
 {
-	struct blk_policy_stats ps;
+	struct blk_policy_stats ps = { 0 };
 	struct blk_limits l;
 	json_t *o;
 
-	blk_dev_get_limits(dev, &l);
+	disk_get_limits(k, &l);
 	if (!l.iops && !l.bytes_per_s)
 		return json_null();
-	blk_dev_policy_stats(dev, &ps);
+	if (dev)
+		blk_dev_policy_stats(dev, &ps);
 	o = json_object();
 	set(o, "iops", I(l.iops));
 	set(o, "bps", I(l.bytes_per_s));
@@ -220,11 +223,12 @@ static json_t *limits_json(const struct blk_dev *dev)
 	return o;
 }
 
-static json_t *injected_json(const struct blk_dev *dev)
+static json_t *injected_json(const struct disk *k, const struct blk_dev *dev)
 {
 	struct blk_fault_info f[BLK_MAX_FAULTS];
-	uint32_t n = blk_dev_faults(dev, f, BLK_MAX_FAULTS);
+	uint32_t n = dev ? blk_dev_faults(dev, f, BLK_MAX_FAULTS) : 0;
 	json_t *a = json_array();
+	char rule[BLK_FAULT_TEXT];
 
 	for (uint32_t i = 0; i < n; i++) {
 		json_t *o = json_object();
@@ -239,6 +243,8 @@ static json_t *injected_json(const struct blk_dev *dev)
 		set(o, "delay_us", I(f[i].fault.delay_us));
 		set(o, "stuck", json_boolean(f[i].fault.stuck));
 		set(o, "times", I(f[i].fault.times));
+		blk_fault_format(&f[i].fault, disk_block_size(k), rule, sizeof(rule));
+		set(o, "rule", text(rule));
 		set(o, "hits", I(f[i].hits));
 		set(o, "held", I(f[i].held));
 		json_array_append_new(a, o);
@@ -299,32 +305,14 @@ static json_t *leaving_json(const struct disk *k)
 	return o;
 }
 
-json_t *inspect_disk(const struct root *r, const struct disk *k)
+static void add_counts(json_t *o, const struct scsi_lun *lun)
 {
-	json_t *o;
-	struct blk_info bi;
-	struct blk_stats bs;
 	struct scsi_lun_stats ls;
 	char sense[16];
 
-	if (k->state != DISK_SERVING)
-		return leaving_json(k);
-	o = json_object();
-	blk_dev_info(k->dev, &bi);
-	blk_dev_stats(k->dev, &bs);
-	scsi_lun_stats(k->lun, &ls);
+	scsi_lun_stats(lun, &ls);
 	snprintf(sense, sizeof(sense), "%x/%02x/%02x", ls.last_sense >> 16,
 		 ls.last_sense >> 8 & 0xff, ls.last_sense & 0xff);
-	set(o, "controller", I(k->controller));
-	set(o, "lun", I(k->number));
-	set(o, "state", text("serving"));
-	set(o, "path", text(bi.path));
-	set(o, "engine", text(bi.engine));
-	set(o, "size", I(bi.size));
-	set(o, "block_size", I(bi.block_size));
-	set(o, "readonly", json_boolean(bi.readonly));
-	set(o, "direct", json_boolean(bi.direct));
-	set(o, "cache", text(bi.volatile_cache ? "writeback" : "writethrough"));
 	set(o, "reads", I(ls.reads));
 	set(o, "writes", I(ls.writes));
 	set(o, "flushes", I(ls.flushes));
@@ -337,11 +325,58 @@ json_t *inspect_disk(const struct root *r, const struct disk *k)
 	    json_real(ls.latency_count ? (double)ls.latency_ns_sum / (double)ls.latency_count / 1e3
 				       : 0));
 	set(o, "latency_max_us", I(ls.latency_ns_max / 1000));
+}
+
+/* @dev is NULL for an empty drive. */
+static void add_device(json_t *o, const struct disk *k, const struct blk_dev *dev)
+{
+	struct blk_info bi = { .readonly = true };
+	struct blk_stats bs = { 0 };
+
+	if (dev) {
+		blk_dev_info(dev, &bi);
+		blk_dev_stats(dev, &bs);
+	}
+	set(o, "path", text(bi.path));
+	set(o, "engine", text(bi.engine));
+	set(o, "size", I(bi.size));
+	set(o, "block_size", I(disk_block_size(k)));
+	set(o, "readonly", json_boolean(bi.readonly));
+	set(o, "direct", json_boolean(bi.direct));
+	set(o, "cache", text(bi.volatile_cache ? "writeback" : "writethrough"));
 	set(o, "in_flight", I(bs.in_flight));
+	set(o, "flush_failed", json_boolean(dev && blk_dev_flush_failed(dev)));
+	set(o, "limits", limits_json(k, dev));
+	set(o, "injected", injected_json(k, dev));
+}
+
+/* null: no drive. */
+static json_t *medium_json(const struct disk *k, const struct blk_dev *dev)
+{
+	if (!disk_is_drive(k))
+		return json_null();
+	return text(dev ? "in" : "none");
+}
+
+json_t *inspect_disk(const struct root *r, const struct disk *k)
+{
+	struct scsi_medium *m;
+	struct blk_dev *dev;
+	json_t *o;
+
+	if (k->state != DISK_SERVING)
+		return leaving_json(k);
+	o = json_object();
+	set(o, "controller", I(k->controller));
+	set(o, "lun", I(k->number));
+	set(o, "state", text("serving"));
+	set(o, "type", text(disk_is_drive(k) ? "dvd" : "disk"));
+	dev = disk_dev_get(k, &m);
+	set(o, "medium", medium_json(k, dev));
+	add_device(o, k, dev);
+	scsi_medium_put(m);
+	add_counts(o, k->lun);
 	set(o, "oldest_us", I(oldest_us(r, k)));
-	set(o, "flush_failed", json_boolean(blk_dev_flush_failed(k->dev)));
-	set(o, "limits", limits_json(k->dev));
-	set(o, "injected", injected_json(k->dev));
 	set(o, "partitions", users_json(k));
 	return o;
 }

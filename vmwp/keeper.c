@@ -33,6 +33,7 @@ struct save {
 struct kept_disk {
 	struct keeper *keeper;
 	struct scsi_pr_keeper ops;
+	bool used;
 };
 
 struct keeper {
@@ -42,7 +43,6 @@ struct keeper {
 	struct loop_fd lf;
 	pid_t pid;
 	struct kept_disk disk[KEEPER_MAX_DISKS];
-	uint32_t nr_disks;
 	pthread_mutex_t lock; /* the rest */
 	struct save *saves;
 	uint64_t next_id;
@@ -174,7 +174,7 @@ static void on_answer(struct loop_fd *lf, uint32_t events)
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
-static int start_process(struct keeper *k)
+static int start_process(struct keeper *k, enum sandbox_mode mode)
 {
 	int pair[2];
 
@@ -182,13 +182,13 @@ static int start_process(struct keeper *k)
 		return -errno;
 	k->pid = fork();
 	if (!k->pid)
-		keeper_main(pair[1]);
+		keeper_main(pair[1], mode);
 	close(pair[1]);
 	k->lf.fd = pair[0];
 	return k->pid < 0 ? -errno : 0;
 }
 
-int keeper_create(struct keeper **out, struct loop *main)
+int keeper_create(struct keeper **out, struct loop *main, enum sandbox_mode mode)
 {
 	struct keeper *k = calloc(1, sizeof(*k));
 	int err;
@@ -199,7 +199,7 @@ int keeper_create(struct keeper **out, struct loop *main)
 	k->lf.fd = -1;
 	k->lf.ready = on_answer;
 	pthread_mutex_init(&k->lock, NULL);
-	err = start_process(k);
+	err = start_process(k, mode);
 	if (!err)
 		err = loop_fd_add(main, &k->lf, POLLIN);
 	if (err) {
@@ -245,82 +245,125 @@ int keeper_pid(const struct keeper *k)
 	return k->pid;
 }
 
-/* ---- disks
- * --------------------------------------------------------------------------------------- */
+/* ---- places ------------------------------------------------------------------------------- */
 
-static int read_state(int dir, const char *name, void *state, uint32_t *len)
+int keeper_place(struct keeper_place *out, const char *path, int folder, int state)
 {
-	int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC), err = 0;
+	const char *slash = strrchr(path, '/'), *image = slash ? slash + 1 : path;
+	int n = snprintf(out->file, sizeof(out->file), "%s" SUFFIX, image);
+
+	out->folder = folder;
+	out->state = state;
+	if (!*image)
+		return -EINVAL;
+	return n >= (int)sizeof(out->file) - 1 ? -ENAMETOOLONG : 0;
+}
+
+static int open_folder(const char *path)
+{
+	char *copy = strdup(path);
+	int fd = copy ? open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+	int err = errno;
+
+	free(copy);
+	return fd < 0 ? -err : fd;
+}
+
+int keeper_find(struct keeper_place *out, const char *path)
+{
 	struct stat st;
-	ssize_t n;
-
-	*len = 0;
-	if (fd < 0)
-		return errno == ENOENT ? 0 : -errno;
-	if (fstat(fd, &st))
-		err = -errno;
-	else if (!S_ISREG(st.st_mode))
-		err = -ENOTSUP;
-	n = err ? 0 : pread(fd, state, SCSI_PR_STATE_MAX + 1, 0);
-	if (n < 0)
-		err = -errno;
-	else
-		*len = (uint32_t)n;
-	close(fd);
-	return err;
-}
-
-static int hand_over(struct keeper *k, int dir, const char *name)
-{
-	struct keeper_ask ask = { .what = KEEPER_ADD, .disk = k->nr_disks };
-
-	ask.len = (uint32_t)strlen(name);
-	memcpy(ask.bytes, name, ask.len);
-	return k->gone ? -EIO : send_ask(k, &ask, dir);
-}
-
-static int add(struct keeper *k, const char *folder, const char *image, void *state, uint32_t *len)
-{
-	char name[KEEPER_NAME_MAX + 1];
-	int dir, err;
-
-	if (snprintf(name, sizeof(name), "%s" SUFFIX, image) >= (int)sizeof(name) - 1)
-		return -ENAMETOOLONG;
-	dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dir < 0)
-		return -errno;
-	err = read_state(dir, name, state, len);
-	if (!err)
-		err = hand_over(k, dir, name);
-	close(dir);
-	return err;
-}
-
-int keeper_add(struct keeper *k, const char *path, const struct scsi_pr_keeper **out, void *state,
-	       uint32_t *len)
-{
-	struct kept_disk *d = &k->disk[k->nr_disks];
-	char *folder, *image;
-	struct stat st;
-	int err = -ENOMEM;
+	int err;
 
 	if (stat(path, &st))
 		return -errno;
 	if (!S_ISREG(st.st_mode))
 		return -ENOTSUP;
-	if (k->nr_disks == KEEPER_MAX_DISKS)
-		return -ENOSPC;
-	folder = strdup(path);
-	image = strdup(path);
-	if (folder && image)
-		err = add(k, dirname(folder), basename(image), state, len);
-	free(folder);
-	free(image);
+	err = keeper_place(out, path, -1, -1);
 	if (err)
 		return err;
-	d->keeper = k;
-	d->ops = (struct scsi_pr_keeper){ keeper_save, d };
-	k->nr_disks++;
-	*out = &d->ops;
+	out->folder = open_folder(path);
+	if (out->folder < 0)
+		return out->folder;
+	out->state = openat(out->folder, out->file, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (out->state >= 0 || errno == ENOENT)
+		return 0;
+	err = -errno;
+	keeper_place_close(out);
+	return err;
+}
+
+void keeper_place_close(struct keeper_place *p)
+{
+	if (p->folder >= 0)
+		close(p->folder);
+	if (p->state >= 0)
+		close(p->state);
+	p->folder = p->state = -1;
+}
+
+/* ---- disks -------------------------------------------------------------------------------- */
+
+static int read_state(int fd, void *state, uint32_t *len)
+{
+	struct stat st;
+	ssize_t n;
+
+	*len = 0;
+	if (fd < 0)
+		return 0;
+	if (fstat(fd, &st))
+		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return -ENOTSUP;
+	n = pread(fd, state, SCSI_PR_STATE_MAX + 1, 0);
+	if (n < 0)
+		return -errno;
+	*len = (uint32_t)n;
 	return 0;
+}
+
+static int hand_over(const struct keeper *k, uint32_t disk, const struct keeper_place *p)
+{
+	struct keeper_ask ask = { .what = KEEPER_ADD, .disk = disk };
+	struct stat st;
+
+	if (fstat(p->folder, &st))
+		return -errno;
+	if (!S_ISDIR(st.st_mode))
+		return -ENOTDIR;
+	ask.len = (uint32_t)strlen(p->file);
+	memcpy(ask.bytes, p->file, ask.len);
+	return k->gone ? -EIO : send_ask(k, &ask, p->folder);
+}
+
+int keeper_add(struct keeper *k, const struct keeper_place *place,
+	       const struct scsi_pr_keeper **out, void *state, uint32_t *len)
+{
+	uint32_t i = 0;
+	int err;
+
+	while (i < KEEPER_MAX_DISKS && k->disk[i].used)
+		i++;
+	if (i == KEEPER_MAX_DISKS)
+		return -ENOSPC;
+	err = read_state(place->state, state, len);
+	if (!err)
+		err = hand_over(k, i, place);
+	if (err)
+		return err;
+	k->disk[i] = (struct kept_disk){ k, { keeper_save, &k->disk[i] }, true };
+	*out = &k->disk[i].ops;
+	return 0;
+}
+
+void keeper_drop(struct keeper *k, const struct scsi_pr_keeper *kept)
+{
+	struct keeper_ask ask = { .what = KEEPER_DROP };
+
+	if (!kept)
+		return;
+	ask.disk = (uint32_t)((struct kept_disk *)kept->ctx - k->disk);
+	k->disk[ask.disk].used = false;
+	if (!k->gone)
+		send_ask(k, &ask, -1); /* if it cannot be sent: the next in its place ends it */
 }

@@ -5,11 +5,10 @@
 
 #include <stdint.h>
 
+#include "vmwp/sandbox.h"
 #include "vsp/storvsp/scsi/scsi.h"
 
-#define KEEPER_NAME_MAX 255
-
-enum { KEEPER_ADD = 1, KEEPER_SAVE };
+enum { KEEPER_ADD = 1, KEEPER_SAVE, KEEPER_DROP };
 
 struct keeper_ask {
 	uint32_t what; /* KEEPER_* */
@@ -28,6 +27,6 @@ struct keeper_answer {
 };
 
 /* The process: serves @sock until the other end is closed. Never returns. */
-_Noreturn void keeper_main(int sock);
+_Noreturn void keeper_main(int sock, enum sandbox_mode mode);
 
 #endif

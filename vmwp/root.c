@@ -81,17 +81,14 @@ static int start_confined(struct root *r, char *why, size_t n)
 	return err;
 }
 
-/* Before anything is open that the new process would have to close. */
+/*
+ * Before anything is open that the new process would have to close. Whether it is needed shows
+ * when there are disks, and by then nobody here may start a process.
+ */
 static void start_keeper(struct root *r)
 {
-	bool files = false;
-	int err;
+	int err = keeper_create(&r->keeper, r->loop, r->cfg.sandbox);
 
-	for (uint32_t i = 0; i < r->cfg.nr_disks; i++)
-		files |= r->cfg.disk[i].blk.path != NULL;
-	if (!files)
-		return;
-	err = keeper_create(&r->keeper, r->loop);
 	if (err)
 		log_warn("no reservation will outlive this root: %s", strerror(-err));
 }
@@ -154,6 +151,8 @@ int root_create(struct root **out, const struct root_config *cfg, char *why, siz
 		r->cfg.max_partitions = 1024;
 	if (!r->cfg.max_memory)
 		r->cfg.max_memory = 1ull << 30;
+	if (!r->cfg.stuck_ms)
+		r->cfg.stuck_ms = STORVSP_STUCK_MS;
 	r->start_ns = clock_ns();
 	r->stop_bell.fd = r->sweeper.order = -1;
 	r->socket = strdup(cfg->socket);

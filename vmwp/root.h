@@ -13,6 +13,7 @@
 #include "vsp/storvsp/storvsp.h"
 
 struct root;
+struct keeper_place;
 
 #define ROOT_MAX_DISKS	     64
 #define ROOT_MAX_CONTROLLERS 4
@@ -24,7 +25,8 @@ struct root_disk {
 	struct blk_config blk;
 	uint8_t controller, lun;
 	const char *serial;
-	enum scsi_type type; /* SCSI_DVD: a drive with the image in it, read-only */
+	const struct keeper_place *place; /* of its reservations; NULL: found by the path */
+	enum scsi_type type; /* SCSI_DVD: a drive, read-only; without a path it is empty */
 	struct blk_limits limits;
 	const char *fault[ROOT_MAX_FAULTS]; /* as blk_fault_parse() takes them */
 	uint32_t nr_faults;
@@ -41,7 +43,7 @@ struct root_config {
 	uint32_t max_partitions; /* 0 = 1024 */
 	uint64_t max_memory;	 /* per partition; 0 = 1 GiB */
 	enum sandbox_mode sandbox;
-	uint32_t stuck_ms; /* requests older than this are reported; 0 = 10 s */
+	uint32_t stuck_ms; /* requests older than this are reported; 0 = STORVSP_STUCK_MS */
 };
 
 /*
@@ -52,8 +54,14 @@ struct root_config {
  */
 int root_parse_disk(struct root_disk *out, char *arg, char *why, size_t whylen);
 
-/* "0:3" to controller and LUN. 0 or -EINVAL. */
-int root_parse_lun(const char *text, uint8_t *controller, uint8_t *lun);
+/* A drive without a medium: "type=dvd" and no path. */
+bool root_disk_empty(const struct root_disk *d);
+
+/*
+ * Parses what a drive is to get ("path=F,engine=..,direct=..,size=..,fault=SPEC"): as
+ * root_parse_disk(), without what belongs to the drive.
+ */
+int root_parse_medium(struct root_disk *out, char *arg, char *why, size_t whylen);
 
 /* "4096", "64K", "512M", "4G", "1T" to bytes. 0 or -EINVAL. */
 int root_parse_size(const char *text, uint64_t *out);

@@ -25,12 +25,22 @@ enum disk_state { DISK_NONE, DISK_SERVING, DISK_LEAVING, DISK_CLOSING }; /* see 
 struct disk {
 	struct root *root;
 	enum disk_state state;
-	struct blk_dev *dev;
+	struct blk_dev *dev; /* NULL: a drive, whose medium has one */
 	struct scsi_lun *lun;
 	uint8_t controller, number;
-	struct conn *waiter; /* is told when the disk is removed; NULL = nobody */
+	const struct scsi_pr_keeper *keeper; /* NULL: its reservations end with it */
+	struct blk_limits limits;	     /* of a drive: for whatever medium is in it */
+	struct conn *waiter; /* is told when the disk is removed, or the medium; NULL = nobody */
 	pthread_t closer;
 	struct loop_call closed_call;
+};
+
+/* An image in a drive, or one that was in it and is still in use; see medium.c. */
+struct medium {
+	struct disk *drive;
+	struct blk_dev *dev;
+	uint32_t released; /* nobody uses it any more. Any thread */
+	struct medium *next;
 };
 
 /* One child partition with all that hangs on it. */
@@ -81,7 +91,8 @@ struct root {
 	char *socket;
 	struct loop *loop;
 	struct disk disk[ROOT_MAX_DISKS];
-	struct keeper *keeper; /* NULL: no disk needs it */
+	struct medium *media;  /* the newest first */
+	struct keeper *keeper; /* NULL: none could be started */
 	struct loop_call release_call;
 	uint32_t release_posted; /* any thread */
 	uint32_t controllers;	 /* bit mask of those that new partitions get */
@@ -119,8 +130,10 @@ void conn_answer(struct conn *c, json_t *answer);
 void conn_wait(struct conn *c, struct disk *k, uint64_t limit_ns);
 
 /* control.c */
-void control_request(struct conn *c, const char *text, size_t len, const int fd[2]);
+void control_request(struct conn *c, const char *text, size_t len,
+		     const int *fd); /* PROC_MAX_FDS */
 void control_removed(struct conn *c, struct disk *k);
+void control_swapped(struct conn *c, struct disk *k);
 void control_late(struct conn *c, struct disk *k);
 
 /* disk.c */
@@ -135,10 +148,31 @@ void disk_plug(struct disk *k);
 void disk_unplug(struct disk *k);
 /* As blk_dev_resize(), and tells everybody. */
 int disk_resize(struct disk *k, uint64_t size, bool shrink, char *why, size_t n);
+/* What is not given (NULL faults of @d, limits all 0) is not set. */
+int disk_set_policy(struct blk_dev *dev, const struct blk_limits *limits, const struct root_disk *d,
+		    char *why, size_t n);
+/* For all of the disk's users together; a drive has them whatever medium is in it. */
+int disk_set_limits(struct disk *k, const struct blk_limits *l);
+void disk_get_limits(const struct disk *k, struct blk_limits *out);
+uint32_t disk_block_size(const struct disk *k);
 bool disk_seen_by(const struct disk *k, const struct guest *g);
 /* Every partition with @controller is asked to look at its disks again. */
 void disk_announce(struct root *r, uint8_t controller);
 void disk_released(void *root); /* struct storvsp_config.released */
+
+/* medium.c */
+bool disk_is_drive(const struct disk *k);
+/*
+ * Where @k's data is now: the disk's device, or that of the medium, which is *@m and given back
+ * with scsi_medium_put(). NULL: an empty drive.
+ */
+struct blk_dev *disk_dev_get(const struct disk *k, struct scsi_medium **m);
+/* A drive's medium becomes @d's image; NULL, or an empty one: nothing is in it then. */
+int medium_change(struct disk *k, const struct root_disk *d, char *why, size_t n);
+/* Nothing but what is in the drive now is still open for it. */
+bool medium_settled(const struct disk *k);
+/* Closes what nobody uses any more. */
+void media_close(struct root *r);
 
 /* inspect.c */
 json_t *inspect_root(struct root *r); /* { "root": {..}, "partitions", "disks", "faults": [..] } */

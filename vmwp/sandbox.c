@@ -110,7 +110,7 @@ int sandbox_enter(const struct sandbox_config *cfg, struct sandbox_state *st, ch
 	if (err)
 		return fail(err, "resource limits", why, n);
 	if (layers(cfg) & SANDBOX_FILES)
-		err = sandbox_files(cfg->removable_dir, &st->landlock_abi);
+		err = sandbox_files(cfg, &st->landlock_abi);
 	if (err)
 		return fail(err, "landlock", why, n);
 	if (layers(cfg) & SANDBOX_PRIVILEGES)
@@ -127,7 +127,7 @@ int sandbox_seal(const struct sandbox_config *cfg, struct sandbox_state *st, cha
 
 	if (cfg->mode == SANDBOX_OFF || !(layers(cfg) & SANDBOX_CALLS))
 		return 0;
-	err = sandbox_calls(cfg->mode, cfg->removable_dir > 0);
+	err = sandbox_calls(cfg);
 	if (err)
 		return fail(err, "seccomp", why, n);
 	st->calls_filtered = true;

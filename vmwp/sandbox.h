@@ -24,6 +24,16 @@ enum sandbox_mode {
 	SANDBOX_ON,
 };
 
+/* What is left to be done, and so what is left to do it with. */
+enum sandbox_job {
+	SANDBOX_JOB_ROOT,   /* with removable_dir: that, and nothing else */
+	SANDBOX_JOB_KEEPER, /* starts processes that enter SANDBOX_JOB_KEPT */
+	SANDBOX_JOB_KEPT,   /* replaces files in kept_dir */
+};
+
+/* How one of SANDBOX_JOB_KEPT opens files, and no other way; relative to kept_dir. */
+#define SANDBOX_KEPT_OPEN  (O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC)
+
 #define SANDBOX_PRIVILEGES 0x1u /* no capability, none to be had from a program either */
 #define SANDBOX_LIMITS	   0x2u /* descriptors, core dumps */
 #define SANDBOX_FILES	   0x4u /* landlock: no path can be opened, nothing connected to */
@@ -35,6 +45,8 @@ struct sandbox_config {
 	uint32_t layers;   /* tests try them one by one; 0 = SANDBOX_ALL */
 	uint64_t max_fds;  /* what the quotas can need; 0 = leave the limit as it is */
 	int removable_dir; /* > 0: removing names from this open directory is all that is left */
+	enum sandbox_job job;
+	int kept_dir; /* of SANDBOX_JOB_KEPT: an open directory */
 };
 
 /* What holds, as far as the kernel confirmed it. */

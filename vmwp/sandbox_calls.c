@@ -18,6 +18,7 @@
 #include <seccomp.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -188,10 +189,42 @@ static const int remover[] = {
 	SCMP_SYS(rt_sigreturn), SCMP_SYS(restart_syscall),
 };
 
+/* For a process that keeps the reservations of one disk, and confines itself (keeper_main.c). */
+static const int kept[] = {
+	SCMP_SYS(recvmsg),    SCMP_SYS(recvfrom),     SCMP_SYS(sendto),		 SCMP_SYS(write),
+	SCMP_SYS(fsync),      SCMP_SYS(close),	      SCMP_SYS(renameat),	 SCMP_SYS(unlinkat),
+	SCMP_SYS(exit_group), SCMP_SYS(rt_sigreturn), SCMP_SYS(restart_syscall),
+};
+
+/* For the one that starts those: a filter is inherited, so it needs what they need, and ... */
+static const int keeper[] = {
+	/* ... a socket to each; it has no folder, and opens nothing */
+	SCMP_SYS(socketpair),
+	SCMP_SYS(dup2),
+	SCMP_SYS(close_range),
+	/* ... a filter and rules on files */
+	SCMP_SYS(seccomp),
+	SCMP_SYS(capget),
+	SCMP_SYS(landlock_create_ruleset),
+	SCMP_SYS(landlock_add_rule),
+	SCMP_SYS(landlock_restrict_self),
+	/* ... what the C library does for these, and for fork */
+	SCMP_SYS(brk),
+	SCMP_SYS(munmap),
+	SCMP_SYS(mremap),
+	SCMP_SYS(madvise),
+	SCMP_SYS(futex),
+	SCMP_SYS(rt_sigprocmask),
+	SCMP_SYS(set_robust_list),
+	SCMP_SYS(rseq),
+	SCMP_SYS(gettid),
+	SCMP_SYS(getpid),
+};
+
 #ifndef SANDBOX_SANITIZED
-static const bool remover_only = true;
+static const bool runtime_needs_more;
 #else
-static const bool remover_only; /* the runtime's own thread is in that process as well */
+static const bool runtime_needs_more = true; /* its own thread is in every process as well */
 #endif
 
 static int allow_list(scmp_filter_ctx ctx, const int *call, size_t n)
@@ -242,6 +275,63 @@ static int add_root_rules(scmp_filter_ctx ctx)
 	return err;
 }
 
+/* Only the way in which it replaces files. */
+static int add_kept_rules(scmp_filter_ctx ctx, int folder)
+{
+	int err = allow_list(ctx, kept, ARRAY_SIZE(kept));
+
+	if (err)
+		return err;
+	if (folder > 0)
+		return seccomp_rule_add_exact(ctx, SCMP_ACT_ALLOW, SCMP_SYS(openat), 2,
+					      SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)folder),
+					      SCMP_A2(SCMP_CMP_EQ, SANDBOX_KEPT_OPEN));
+	return seccomp_rule_add_exact(ctx, SCMP_ACT_ALLOW, SCMP_SYS(openat), 1,
+				      SCMP_A2(SCMP_CMP_EQ, SANDBOX_KEPT_OPEN));
+}
+
+static int add_keeper_rules(scmp_filter_ctx ctx)
+{
+	static const scmp_datum_t options[] = { PR_SET_NO_NEW_PRIVS, PR_GET_NO_NEW_PRIVS,
+						PR_SET_PDEATHSIG };
+	const uint64_t apart = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC |
+			       CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET | CLONE_VM;
+	int err = add_kept_rules(ctx, 0);
+
+	if (!err)
+		err = allow_list(ctx, keeper, ARRAY_SIZE(keeper));
+	for (size_t i = 0; !err && i < ARRAY_SIZE(options); i++)
+		err = seccomp_rule_add_exact(ctx, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1,
+					     SCMP_A0(SCMP_CMP_EQ, options[i]));
+	if (!err)
+		err = seccomp_rule_add_exact(ctx, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
+					     SCMP_A0(SCMP_CMP_MASKED_EQ, apart, 0));
+	if (!err)
+		err = seccomp_rule_add_exact(ctx, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
+					     SCMP_A1(SCMP_CMP_EQ, F_DUPFD));
+	if (!err)
+		err = seccomp_rule_add_exact(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,
+					     SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+	if (!err)
+		err = seccomp_rule_add_exact(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1,
+					     SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+	return err;
+}
+
+/* *@all: and those of a root as well. */
+static int add_rules_of(const struct sandbox_config *cfg, scmp_filter_ctx ctx, bool *all)
+{
+	*all = runtime_needs_more;
+	if (cfg->job == SANDBOX_JOB_KEPT)
+		return add_kept_rules(ctx, cfg->kept_dir);
+	if (cfg->job == SANDBOX_JOB_KEEPER)
+		return add_keeper_rules(ctx);
+	if (cfg->removable_dir > 0)
+		return allow_list(ctx, remover, ARRAY_SIZE(remover));
+	*all = true;
+	return 0;
+}
+
 /*
  * For all threads there are and will be. Speculation is left as it is: no code of a guest
  * runs here that could profit. The real errno, so that the message says something.
@@ -261,16 +351,17 @@ static int load(scmp_filter_ctx ctx, uint32_t otherwise)
 	return err ? err : seccomp_load(ctx);
 }
 
-int sandbox_calls(enum sandbox_mode mode, bool only_removes)
+int sandbox_calls(const struct sandbox_config *cfg)
 {
-	uint32_t otherwise = mode == SANDBOX_LOG ? SCMP_ACT_LOG : SCMP_ACT_KILL_PROCESS;
+	uint32_t otherwise = cfg->mode == SANDBOX_LOG ? SCMP_ACT_LOG : SCMP_ACT_KILL_PROCESS;
 	scmp_filter_ctx ctx = seccomp_init(otherwise);
+	bool all;
 	int err;
 
 	if (!ctx)
 		return -ENOMEM;
-	err = only_removes ? allow_list(ctx, remover, ARRAY_SIZE(remover)) : 0;
-	if (!err && !(only_removes && remover_only))
+	err = add_rules_of(cfg, ctx, &all);
+	if (!err && all)
 		err = add_root_rules(ctx);
 	if (!err)
 		err = load(ctx, otherwise);

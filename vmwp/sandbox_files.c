@@ -27,6 +27,9 @@
 #define FS_READ_FILE	  (UINT64_C(1) << 2)
 #define FS_READ_DIR	  (UINT64_C(1) << 3)
 #define FS_REMOVE_FILE	  (UINT64_C(1) << 5)
+#define FS_WRITE_FILE	  (UINT64_C(1) << 1)
+#define FS_MAKE_REG	  (UINT64_C(1) << 8)
+#define FS_TRUNCATE	  (UINT64_C(1) << 14)
 
 #define NET_BIND_CONNECT  3u /* TCP */
 #define SCOPE_SOCK_SIGNAL 3u /* abstract Unix sockets and signals reach no further than us */
@@ -77,18 +80,23 @@ static int allow_proc(int ruleset)
 #endif
 }
 
-static int restrict_to(int ruleset, int removable_dir)
+/* To replace a file: make, fill and cut off another, rename it, which removes the old one. */
+static const uint64_t replacing = FS_WRITE_FILE | FS_MAKE_REG | FS_REMOVE_FILE | FS_TRUNCATE;
+
+static int restrict_to(int ruleset, const struct sandbox_config *cfg, uint64_t known)
 {
 	int err = allow_proc(ruleset);
 
-	if (!err && removable_dir > 0)
-		err = allow(ruleset, removable_dir, FS_REMOVE_FILE);
+	if (!err && cfg->removable_dir > 0)
+		err = allow(ruleset, cfg->removable_dir, FS_REMOVE_FILE);
+	if (!err && cfg->job == SANDBOX_JOB_KEPT)
+		err = allow(ruleset, cfg->kept_dir, replacing & known);
 	if (!err && syscall(SYS_landlock_restrict_self, ruleset, 0))
 		err = -errno;
 	return err;
 }
 
-int sandbox_files(int removable_dir, int *abi)
+int sandbox_files(const struct sandbox_config *cfg, int *abi)
 {
 	long version = syscall(SYS_landlock_create_ruleset, NULL, 0, ASK_VERSION);
 	const long newest = sizeof(abis) / sizeof(abis[0]) - 1;
@@ -102,7 +110,7 @@ int sandbox_files(int removable_dir, int *abi)
 	ruleset = (int)syscall(SYS_landlock_create_ruleset, &a->all, a->size, 0);
 	if (ruleset < 0)
 		return -errno;
-	err = restrict_to(ruleset, removable_dir);
+	err = restrict_to(ruleset, cfg, a->all.fs);
 	close(ruleset);
 	return err;
 }

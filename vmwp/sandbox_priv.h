@@ -17,9 +17,8 @@
 #endif
 
 /* *@abi is 0 and the result 0 where the kernel has no landlock. */
-int sandbox_files(int removable_dir, int *abi);
+int sandbox_files(const struct sandbox_config *cfg, int *abi);
 
-/* @only_removes: instead of what a root needs, what it takes to remove a name. */
-int sandbox_calls(enum sandbox_mode mode, bool only_removes);
+int sandbox_calls(const struct sandbox_config *cfg);
 
 #endif

@@ -20,7 +20,7 @@
 #include <nbdkit-plugin.h>
 
 #include "base/atomic.h"
-#include "cli/disk_arg.h"
+#include "vsc/disk_place.h"
 #include "vsc/storvsc.h"
 
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
@@ -28,7 +28,8 @@
 #define MAX_PIECE    (128u * 1024)
 
 static char *socket_path;
-static unsigned controller, lun, want_queues = 4;
+static uint8_t controller, lun;
+static unsigned want_queues = 4;
 
 static struct storvsc *ctl;
 static struct storvsc_disk disk;
@@ -85,7 +86,7 @@ static void give_queue(uint32_t q)
 
 static int parse_disk(const char *v)
 {
-	if (!disk_arg(v, &controller, &lun)) {
+	if (!disk_place_parse(v, &controller, &lun)) {
 		nbdkit_error("disk=%s: CONTROLLER:LUN is needed, such as 0:1", v);
 		return -1;
 	}

@@ -15,8 +15,8 @@
 #include <time.h>
 
 #include "base/compiler.h"
-#include "cli/disk_arg.h"
 #include "cli/sg/sg.h"
+#include "vsc/disk_place.h"
 
 #define MEMORY	  (16u << 20) /* of the partition: rings, one bounce buffer */
 #define EXIT_WAIT 2	      /* seconds that a command of another thread may hold up exit */
@@ -24,7 +24,7 @@
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct storvsc *ctl; /* under lock, and what follows */
 static const char *socket_path;
-static unsigned controller, lun;
+static uint8_t controller, lun;
 static bool complained;
 
 /* Once: a program tries again and again, and says itself that it failed. */
@@ -51,7 +51,7 @@ static bool configure(void)
 		complain(SG_ENV_SOCKET " is not set: the Unix socket of a root (hvbus serve)");
 		return false;
 	}
-	if (!disk_arg(disk ? disk : "0:0", &controller, &lun)) {
+	if (!disk_place_parse(disk ? disk : "0:0", &controller, &lun)) {
 		complain(SG_ENV_DISK "=%s: CONTROLLER:LUN is needed, such as 0:1", disk);
 		return false;
 	}

@@ -194,8 +194,10 @@ static int map_memory(struct hv_child *c, int ram, int irq)
 static int handshake(struct hv_child *c, const struct hv_child_config *cfg,
 		     const struct reason *why)
 {
-	int fds[PROC_MAX_FDS] = { -1, -1 }, err;
+	int fds[PROC_MAX_FDS], err;
 
+	for (int i = 0; i < PROC_MAX_FDS; i++)
+		fds[i] = -1;
 	err = say_hello(c, cfg);
 	if (err)
 		return fail(why, err == -EPIPE ? -EPROTO : err, "the peer hung up at once");

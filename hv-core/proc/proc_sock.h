@@ -5,7 +5,7 @@
 
 #include <sys/types.h>
 
-#define PROC_MAX_FDS 2
+#define PROC_MAX_FDS 4
 
 /*
  * Sends one packet and at most PROC_MAX_FDS fds (which stay the caller's). @flags:

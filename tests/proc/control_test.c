@@ -340,7 +340,7 @@ static void send_fds(int to, const char *text, int n)
 
 START_TEST(m01_descriptors)
 {
-	static const int many[] = { 3, 4, 16, 253 };
+	static const int many[] = { 5, 6, 16, 253 };
 	long before = root_fds();
 	json_t *o;
 	int fd;
@@ -348,7 +348,7 @@ START_TEST(m01_descriptors)
 	for (size_t i = 0; i < ARRAY_SIZE(many); i++) {
 		fd = say_hello();
 		send_fds(fd, "{\"do\":\"inspect\"}", many[i]);
-		expect_error(fd, ETOOMANYREFS, "at most 2 descriptors");
+		expect_error(fd, ETOOMANYREFS, "at most 4 descriptors");
 		expect_fds(before);
 	}
 	fd = say_hello();

@@ -4,36 +4,10 @@
  * stack: a root in a process of its own, storvsc over its socket, and requests as
  * `hvbus disk` sends them.
  */
-#include <check.h>
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <jansson.h>
-#include <limits.h>
-#include <pthread.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include "base/atomic.h"
-#include "base/clock.h"
-#include "base/log.h"
-#include "hv-core/proc/proc_sock.h"
-#include "hv-core/proc/proc_wire.h"
-#include "vmwp/root_priv.h"
-#include "vsc/storvsc.h"
+#include "tests/proc/disk_rig.h"
 #include "vsp/storvsp/blk/blk_file.h"
 
-#define MIB    (1u << 20)
 #define QUEUES 3
-#define MEMORY (16u * MIB)
 #define ROUNDS 200
 
 /* Memory that an allocator may keep: flat over hundreds of rounds, but it wanders. */
@@ -48,19 +22,10 @@
 /* LUNs of controller 0 at the start; the others are the tests'. */
 enum { LUN_MEMORY, LUN_STUCK, LUN_NEW };
 
-static char dir[64], sock[96], image[96], stuck_image[96];
-static pid_t root_pid;
+static char image[96], stuck_image[96];
 static uint32_t *stuck; /* shared with the root: calls on LUN_STUCK's file wait while it is 1 */
 
-/* ---- a root in a process of its own -------------------------------------------------- */
-
-static struct root *the_root;
-
-static void on_term(int sig)
-{
-	(void)sig;
-	root_stop(the_root);
-}
+/* ---- the root ------------------------------------------------------------------------- */
 
 /* On a helper thread. */
 static void stick(struct file_fault *f, struct file_call *c)
@@ -78,72 +43,39 @@ static int32_t as_it_was(struct file_fault *f, int op, int32_t res)
 	return res;
 }
 
-static void root_main(uint32_t io_threads, int ready)
-{
-	static struct file_fault fault = { stick, as_it_was };
-	struct root_config cfg = {
-		.socket = sock,
-		.nr_disks = 2,
-		.io_threads = io_threads,
-		.sandbox = SANDBOX_ON, /* nothing of this may need to open a file */
-		.cpu = -1,
-		.disk = {
-			{ .blk = { .engine = BLK_ENGINE_MEMORY, .size = MIB }, .lun = LUN_MEMORY },
-			{ .blk = { .path = stuck_image, .engine = BLK_ENGINE_THREADS },
-			  .lun = LUN_STUCK },
-		},
-	};
-	char why[256];
+static uint32_t root_threads;
 
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	log_set_level(LOG_ERROR);
-	if (root_create(&the_root, &cfg, why, sizeof(why))) {
-		fprintf(stderr, "root: %s\n", why);
-		_exit(1);
-	}
-	file_dev(disk_find(the_root, 0, LUN_STUCK)->dev)->fault = &fault;
-	/* In memory, calls would be made inline: the loop itself would be stuck. */
-	file_dev(disk_find(the_root, 0, LUN_STUCK)->dev)->in_memory = false;
-	signal(SIGTERM, on_term);
-	if (write(ready, "", 1) != 1)
-		_exit(1);
-	if (root_run(the_root))
-		_exit(1);
-	root_destroy(the_root);
-	exit(0); /* with the leak check of a sanitizer */
+static void configure(struct root_config *cfg)
+{
+	cfg->nr_disks = 2;
+	cfg->io_threads = root_threads;
+	cfg->disk[0] = (struct root_disk){ .blk = { .engine = BLK_ENGINE_MEMORY, .size = MIB },
+					   .lun = LUN_MEMORY };
+	cfg->disk[1] =
+		(struct root_disk){ .blk = { .path = stuck_image, .engine = BLK_ENGINE_THREADS },
+				    .lun = LUN_STUCK };
 }
 
-static void make_image(const char *path, uint64_t size)
+static void created(void)
 {
-	int fd = open(path, O_CREAT | O_RDWR | O_TRUNC, 0600);
+	static struct file_fault fault = { stick, as_it_was };
+	struct file_dev *f = file_dev(disk_find(the_root, 0, LUN_STUCK)->dev);
 
-	ck_assert_int_ge(fd, 0);
-	ck_assert_int_eq(ftruncate(fd, (off_t)size), 0);
-	close(fd);
+	f->fault = &fault;
+	f->in_memory = false; /* else calls would be made inline: the loop itself would be stuck */
 }
 
 static void start_root(uint32_t io_threads)
 {
-	int ready[2];
-	char c;
-
-	snprintf(dir, sizeof(dir), "/tmp/hvbus-life-XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(dir));
-	snprintf(sock, sizeof(sock), "%s/s", dir);
+	rig_dir();
 	snprintf(image, sizeof(image), "%s/image", dir);
 	snprintf(stuck_image, sizeof(stuck_image), "%s/stuck", dir);
 	make_image(image, 8 * MIB);
 	make_image(stuck_image, MIB);
 	stuck = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	ck_assert_ptr_ne(stuck, MAP_FAILED);
-	ck_assert_int_eq(pipe(ready), 0);
-	root_pid = fork();
-	ck_assert_int_ge(root_pid, 0);
-	if (!root_pid)
-		root_main(io_threads, ready[1]);
-	close(ready[1]);
-	ck_assert_int_eq(read(ready[0], &c, 1), 1);
-	close(ready[0]);
+	root_threads = io_threads;
+	rig_start(&(struct rig_root){ configure, created });
 }
 
 static void setup(void)
@@ -158,12 +90,7 @@ static void setup_threads(void)
 
 static void teardown(void)
 {
-	int status;
-
-	kill(root_pid, SIGTERM);
-	ck_assert_int_eq(waitpid(root_pid, &status, 0), root_pid);
-	ck_assert_msg(WIFEXITED(status) && !WEXITSTATUS(status), "root ended with %x",
-		      (unsigned int)status);
+	rig_stop();
 	unlink(image);
 	unlink(stuck_image);
 	rmdir(dir);
@@ -175,22 +102,6 @@ static void teardown(void)
 struct usage {
 	long fds, maps, threads, rss_kb;
 };
-
-static long entries(pid_t pid, const char *what)
-{
-	struct dirent *e;
-	char path[64];
-	long n = 0;
-	DIR *d;
-
-	snprintf(path, sizeof(path), "/proc/%d/%s", pid, what);
-	d = opendir(path);
-	ck_assert_ptr_nonnull(d);
-	while ((e = readdir(d)))
-		n += e->d_name[0] != '.';
-	closedir(d);
-	return n;
-}
 
 static struct usage root_usage(void)
 {
@@ -212,219 +123,12 @@ static struct usage root_usage(void)
 	return u;
 }
 
-/* Whether the root has @path open. */
-static bool root_has(const char *path)
-{
-	char name[300], target[PATH_MAX];
-	struct dirent *e;
-	bool found = false;
-	ssize_t n;
-	DIR *d;
-
-	snprintf(name, sizeof(name), "/proc/%d/fd", root_pid);
-	d = opendir(name);
-	ck_assert_ptr_nonnull(d);
-	while ((e = readdir(d))) {
-		n = readlinkat(dirfd(d), e->d_name, target, sizeof(target) - 1);
-		target[n > 0 ? n : 0] = '\0';
-		found |= !strcmp(target, path);
-	}
-	closedir(d);
-	return found;
-}
-
-/* ---- requests --------------------------------------------------------------------------- */
-
-static int control(void)
-{
-	struct hv_proc_hello hello = {
-		.magic = HV_PROC_MAGIC,
-		.version = HV_PROC_VERSION,
-		.role = HV_PROC_CONTROL,
-	};
-	struct sockaddr_un sa = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-
-	strcpy(sa.sun_path, sock);
-	ck_assert_int_eq(connect(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
-	ck_assert_int_eq(proc_sock_send(fd, &hello, sizeof(hello), NULL, 0, 0), 0);
-	return fd;
-}
-
-static json_t *ask_with(const char *text, const int *fds, int nfds)
-{
-	static char answer[1 << 20];
-	int fd = control();
-	size_t at = 0;
-	json_t *o;
-	ssize_t n;
-
-	ck_assert_int_eq(proc_sock_send(fd, text, strlen(text), fds, nfds, 0), 0);
-	while ((n = recv(fd, answer + at, sizeof(answer) - at, 0)) > 0)
-		at += (size_t)n;
-	close(fd);
-	o = json_loadb(answer, at, 0, NULL);
-	ck_assert_msg(o != NULL, "%s: answered by %.*s", text, (int)at, answer);
-	return o;
-}
-
-static json_t *ask(const char *fmt, ...) PRINTF_LIKE(1, 2);
-static json_t *ask(const char *fmt, ...)
-{
-	char text[512];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	return ask_with(text, NULL, 0);
-}
-
-static void done(json_t *answer)
-{
-	ck_assert_msg(!json_object_get(answer, "error"), "%s",
-		      json_string_value(json_object_get(answer, "error")));
-	json_decref(answer);
-}
-
-static void fails(json_t *answer, int err, const char *says)
-{
-	const char *why = json_string_value(json_object_get(answer, "error"));
-
-	ck_assert_ptr_nonnull(why);
-	ck_assert_msg(strstr(why, says) != NULL, "%s", why);
-	ck_assert_int_eq(json_integer_value(json_object_get(answer, "errno")), err);
-	json_decref(answer);
-}
-
-/* What `hvbus disk add` does. */
-static json_t *add(const char *spec)
-{
-	struct blk_image im = { -1, -1 };
-	char text[400], arg[256], why[256];
-	struct root_disk d;
-	json_t *o;
-
-	snprintf(arg, sizeof(arg), "%s", spec);
-	ck_assert_int_eq(root_parse_disk(&d, arg, why, sizeof(why)), 0);
-	if (d.blk.path)
-		ck_assert_msg(!blk_image_open(&im, &d.blk, why, sizeof(why)), "%s", why);
-	snprintf(text, sizeof(text), "{\"do\":\"disk-add\",\"disk\":\"%s\"}", spec);
-	o = ask_with(text, &im.fd, (im.fd >= 0) + (im.flush_fd >= 0));
-	if (d.blk.path)
-		blk_image_close(&im);
-	return o;
-}
-
 static json_t *add_image(int lun)
 {
 	char spec[128];
 
 	snprintf(spec, sizeof(spec), "path=%s,lun=%d", image, lun);
 	return add(spec);
-}
-
-static json_t *remove_disk(int lun)
-{
-	return ask("{\"do\":\"disk-remove\",\"disk\":\"0:%d\",\"wait_ms\":30000}", lun);
-}
-
-static int count_disks(void)
-{
-	json_t *o = ask("{\"do\":\"disk-list\"}");
-	int n = (int)json_array_size(json_object_get(o, "disks"));
-
-	json_decref(o);
-	return n;
-}
-
-/* Nobody has the image locked, so anybody may have it. */
-static void image_is_free(const char *path)
-{
-	struct blk_config cfg = { .path = path };
-	struct blk_image im;
-	char why[256];
-
-	ck_assert_msg(!root_has(path), "the root still has %s open", path);
-	ck_assert_msg(!blk_image_open(&im, &cfg, why, sizeof(why)), "%s", why);
-	blk_image_close(&im);
-}
-
-/* ---- guests ------------------------------------------------------------------------------- */
-
-static struct storvsc *attach_to(uint32_t controller, uint32_t queues)
-{
-	struct storvsc_config c = { .queues = queues, .depth = 64, .spin_us = 20 };
-	struct storvsc *s;
-	char why[256];
-
-	ck_assert_msg(!storvsc_attach(&s, sock, controller, MEMORY, &c, why, sizeof(why)), "%s",
-		      why);
-	return s;
-}
-
-static struct storvsc *attach(uint32_t queues)
-{
-	return attach_to(0, queues);
-}
-
-static bool guest_sees(struct storvsc *s, uint8_t lun)
-{
-	uint8_t luns[SCSI_MAX_LUNS];
-	int n = storvsc_luns(s, luns, SCSI_MAX_LUNS);
-
-	ck_assert_int_ge(n, 0);
-	for (int i = 0; i < n; i++)
-		if (luns[i] == lun)
-			return true;
-	return false;
-}
-
-/* The root says it unasked; what comes is noticed while something else is asked. */
-static void expect_changed(struct storvsc *s)
-{
-	uint64_t end = clock_ns() + 5000000000ull;
-
-	while (!storvsc_changed(s)) {
-		ck_assert_msg(clock_ns() < end, "nobody told the guest");
-		guest_sees(s, 0);
-	}
-}
-
-/* TEST UNIT READY is answered with @want, and with nothing the second time. */
-static void expect_attention(struct storvsc *s, uint8_t lun, uint32_t want)
-{
-	static const uint8_t ready[16] = { 0 };
-	uint8_t sense[18];
-
-	ck_assert_int_eq(storvsc_scsi(s, 0, lun, ready, 2, NULL, 0, NULL, sense), -EAGAIN);
-	ck_assert_uint_eq((uint32_t)(sense[2] & 15) << 16 | sense[12] << 8 | sense[13], want);
-	ck_assert_int_eq(storvsc_scsi(s, 0, lun, ready, 2, NULL, 0, NULL, sense), 0);
-}
-
-#define LUNS_CHANGED	 0x63f0e
-#define CAPACITY_CHANGED 0x62a09
-
-static uint64_t size_of(struct storvsc *s, uint8_t lun)
-{
-	struct storvsc_disk d;
-
-	ck_assert_int_eq(storvsc_disk_info(s, lun, &d), 0);
-	return d.size;
-}
-
-static int touch(struct storvsc *s, uint8_t lun, uint64_t offset, uint8_t byte)
-{
-	uint8_t out[4096], in[4096];
-	int err;
-
-	memset(out, byte, sizeof(out));
-	err = storvsc_write(s, 0, lun, out, offset, sizeof(out), 0);
-	if (!err)
-		err = storvsc_read(s, 0, lun, in, offset, sizeof(in));
-	if (!err)
-		ck_assert_mem_eq(in, out, sizeof(in));
-	return err;
 }
 
 /* ---- verified I/O until the disk is gone ------------------------------------------------- */

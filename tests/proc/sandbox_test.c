@@ -168,6 +168,8 @@ TRY(read_parent, process_vm_readv(getppid(), NULL, 0, NULL, 0, 0))
 TRY(open_process, syscall(SYS_pidfd_open, 1, 0))
 TRY(limit_parent, syscall(SYS_prlimit64, getppid(), RLIMIT_NOFILE, NULL, NULL))
 
+TRY(landlock_again, syscall(444, NULL, 0, 1))
+
 /* privileges */
 TRY(become_nobody, syscall(SYS_setuid, NOBODY))
 TRY(become_root, syscall(SYS_setresuid, 0, 0, NOBODY))
@@ -651,6 +653,137 @@ START_TEST(remover)
 }
 END_TEST
 
+/* ---- those that keep reservations ------------------------------------------------------- */
+
+static int replace_in_dir(void)
+{
+	int fd = openat(opened, "new~", SANDBOX_KEPT_OPEN, 0600);
+
+	if (fd < 0 || write(fd, "x", 1) != 1 || fsync(fd) || close(fd))
+		return errno;
+	if (renameat(opened, "new~", opened, "new") || fsync(opened))
+		return errno;
+	fd = openat(opened, "new~", SANDBOX_KEPT_OPEN, 0600);
+	if (fd < 0 || renameat(opened, "new~", opened, "new")) /* over the one before */
+		return errno;
+	return SUCCEEDED;
+}
+
+TRY(make_above, openat(opened, "../hvbus-box-new", SANDBOX_KEPT_OPEN, 0600))
+TRY(make_anywhere, openat(opened, "/tmp/hvbus-box-new", SANDBOX_KEPT_OPEN, 0600))
+TRY(cut_anywhere, openat(opened, "/etc/hostname", SANDBOX_KEPT_OPEN, 0600))
+TRY(remove_above, unlinkat(opened, "../hvbus-box-victim", 0))
+TRY(move_above, renameat(opened, "image", opened, "../hvbus-box-moved"))
+TRY(make_by_cwd, openat(AT_FDCWD, image, SANDBOX_KEPT_OPEN, 0600))
+TRY(read_below, openat(opened, "image", O_RDONLY))
+TRY(write_below, openat(opened, "image", O_RDWR))
+TRY(set_name, prctl(PR_SET_NAME, "x"))
+
+static int start_process(void)
+{
+	pid_t pid = fork();
+
+	if (!pid)
+		_exit(0);
+	return pid < 0 ? errno : SUCCEEDED;
+}
+
+static void expect_inside(const struct sandbox_config *cfg, const char *what, int (*attempt)(void),
+			  int err)
+{
+	int status = inside(cfg, attempt);
+
+	if (err < 0)
+		ck_assert_msg(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS,
+			      "%s: status %x instead of SIGSYS", what, (unsigned)status);
+	else
+		ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == err,
+			      "%s: status %x instead of errno %d", what, (unsigned)status, err);
+}
+
+#define KILLED (-1)
+#ifdef SANDBOX_SANITIZED
+#define KILLED_OR(err) (err) /* the runtime needs the call; the files are closed all the same */
+#else
+#define KILLED_OR(err) KILLED
+#endif
+
+START_TEST(keeper_of_a_disk)
+{
+	struct sandbox_config cfg = { .mode = SANDBOX_ON, .job = SANDBOX_JOB_KEPT };
+	static const struct {
+		const char *what;
+		int (*attempt)(void);
+		int err;
+		bool landlock;
+	} t[] = {
+		{ "replace", replace_in_dir, SUCCEEDED, false },
+		{ "make above", make_above, EACCES, true },
+		{ "make anywhere", make_anywhere, EACCES, true },
+		{ "cut anywhere", cut_anywhere, EACCES, true },
+		{ "remove above", remove_above, EACCES, true },
+		{ "move above", move_above, EACCES, true },
+		{ "another directory", make_by_cwd, KILLED_OR(SUCCEEDED), false },
+		{ "read", read_below, KILLED_OR(EACCES), true },
+		{ "read and write", write_below, KILLED_OR(EACCES), true },
+		{ "socket", unix_socket, KILLED, false },
+		{ "pair", socket_pair, KILLED, false },
+		{ "execve", execute, KILLED, false },
+		{ "fork", fork_process, KILLED_OR(SUCCEEDED), false },
+		{ "landlock", landlock_again, KILLED, false },
+		{ "bind", bind_any, KILLED, false },
+		{ "ring", ring_setup, KILLED, false },
+		{ "mkdir", make_dir, KILLED, false },
+		{ "keys", use_keys, KILLED, false },
+	};
+
+	opened = cfg.kept_dir = open(dir, O_RDONLY | O_DIRECTORY);
+	close(open("/tmp/hvbus-box-victim", O_CREAT | O_WRONLY, 0600));
+	for (size_t i = 0; i < ARRAY_SIZE(t); i++)
+		if (!t[i].landlock || landlock_abi >= 3)
+			expect_inside(&cfg, t[i].what, t[i].attempt, t[i].err);
+	ck_assert_int_eq(access(image, F_OK), 0);
+	ck_assert_int_eq(unlink("/tmp/hvbus-box-victim"), 0);
+	ck_assert_int_eq(unlinkat(opened, "new", 0), 0);
+	close(opened);
+}
+END_TEST
+
+/* It starts the former, which are confined by what they do themselves: not by its filter alone. */
+START_TEST(keeper)
+{
+	struct sandbox_config cfg = { .mode = SANDBOX_ON,
+				      .job = SANDBOX_JOB_KEEPER,
+				      .layers = SANDBOX_PRIVILEGES | SANDBOX_LIMITS |
+						SANDBOX_CALLS };
+	static const struct {
+		const char *what;
+		int (*attempt)(void);
+		int err;
+	} t[] = {
+		{ "fork", start_process, SUCCEEDED },
+		{ "socket", unix_socket, KILLED },
+		{ "inet", inet_socket, KILLED },
+		{ "execve", execute, KILLED },
+		{ "namespace", new_namespace, KILLED },
+		{ "mount", mount_something, KILLED },
+		{ "setuid", become_nobody, KILLED },
+		{ "bind", bind_any, KILLED },
+		{ "kill", signal_parent, KILLED },
+		{ "ring", ring_setup, KILLED },
+		{ "code", code_mapped, KILLED_OR(KILLED) },
+		{ "mkdir", make_dir, KILLED },
+		{ "read", read_below, KILLED_OR(SUCCEEDED) },
+		{ "prctl", set_name, KILLED_OR(SUCCEEDED) },
+	};
+
+	opened = open(dir, O_RDONLY | O_DIRECTORY);
+	for (size_t i = 0; i < ARRAY_SIZE(t); i++)
+		expect_inside(&cfg, t[i].what, t[i].attempt, t[i].err);
+	close(opened);
+}
+END_TEST
+
 /* ---- the ring's own rules ---------------------------------------------------------------- */
 
 struct try_op {
@@ -770,6 +903,8 @@ int main(void)
 	tcase_add_test(tc, threads_that_were_there);
 	tcase_add_test(tc, threads_that_come);
 	tcase_add_test(tc, remover);
+	tcase_add_test(tc, keeper_of_a_disk);
+	tcase_add_test(tc, keeper);
 	tcase_add_test(tc, ring);
 	suite_add_tcase(suite, tc);
 	sr = srunner_create(suite);

@@ -18,9 +18,19 @@ expect 2 "CONTROLLER:LUN is needed" "$HVBUS" disk resize --socket "$S" --disk 4:
 expect 2 "unknown key 'pth'" "$HVBUS" disk add --socket "$S" --disk pth=x
 expect 2 "a disk needs a size" "$HVBUS" disk resize --socket "$S" --disk 0:0 --size 0
 expect 2 "600 seconds are the limit" "$HVBUS" disk remove --socket "$S" --disk 0:0 --wait 601
+expect 2 "--none is needed" "$HVBUS" disk limit --socket "$S" --disk 0:0
+expect 2 "--none only alone" "$HVBUS" disk limit --socket "$S" --disk 0:0 --none --iops 5
+expect 2 "--iops=x: a number" "$HVBUS" disk limit --socket "$S" --disk 0:0 --iops x
+expect 2 "one at a time" "$HVBUS" disk fault --socket "$S" --disk 0:0 --set read:eio --clear 1
+expect 2 "--clear=0: a number" "$HVBUS" disk fault --socket "$S" --disk 0:0 --clear 0
+expect 2 "--seed goes with --set" "$HVBUS" disk fault --socket "$S" --disk 0:0 --seed 1
+expect 2 "one of the two is needed" "$HVBUS" disk swap-medium --socket "$S" --disk 0:0
+expect 2 "the others are the drive's" "$HVBUS" disk swap-medium --socket "$S" --disk 0:0 --medium path=x,iops=5
+expect 2 "need a medium in the drive" "$HVBUS" serve --socket "$S" --disk type=dvd,fault=read:eio
+expect 2 "--stuck-ms=5: a number from 10" "$HVBUS" serve --socket "$S" --disk engine=null --stuck-ms 5
 expect 2 "unexpected 'more'" "$HVBUS" disk list --socket "$S" more
 expect 1 "no root is serving there" "$HVBUS" disk list --socket "$S"
-for verb in add remove resize list; do
+for verb in add remove resize list limit fault swap-medium; do
 	"$HVBUS" disk $verb --help | grep -q "hvbus disk $verb --socket /tmp/s" || fail "$verb --help has no example"
 	"$HVBUS" disk --help | grep -q "disk $verb" || fail "disk --help does not name $verb"
 done
@@ -53,6 +63,44 @@ is '.disks | length == 3'
 echo "I/O on an added disk"
 timeout 60 "$HVBUS" bench disk --socket "$S" --disk 0:0 --rw randrw --verify --runtime 1 >/dev/null || fail "I/O"
 is '.disks[0] | .reads > 0 and .writes > 0'
+
+echo "limit"
+disk limit --disk 0:0 --iops 500 --bytes 20M | grep -q '500 requests/s and 20.0 MiB/s' || fail "limit does not say what holds"
+is '.disks[0].limits | .iops == 500 and .bps == 20971520 and .burst_ms == 100'
+disk limit --disk 0:0 --bytes 0 --burst 1000 --json | jq -e '.disk.limits | .iops == 500 and .bps == 0 and .burst_ms == 1000' >/dev/null ||
+	fail "what was not given did not stay"
+disk list | grep -q 'limited to 500 requests/s, 1000 ms may be caught up' || fail "list does not show the limit"
+disk limit --disk 0:0 --none | grep -q 'disk 0:0 has no limits' || fail "limits stay"
+is '.disks[0].limits == null'
+
+echo "fault"
+disk fault --disk 0:0 | grep -q 'has no faults' || fail "faults that nobody set"
+disk fault --disk 0:0 --set 'read/write:5000-6000:eio:10%:delay=20ms+flush:stuck:times=3' >/dev/null
+disk list | grep -q 'fault 2  flush:stuck:times=3  hit 0 times, 0 held now' || fail "list does not show the faults"
+disk fault --disk 0:0 --json | jq -e '.disk.injected | length == 2 and .[0].rule == "read/write:5000-6000:eio:10%:delay=20ms"' >/dev/null ||
+	fail "the rule is not what was set: $(disk fault --disk 0:0)"
+disk fault --disk 0:0 --clear 1 | grep -q '2 *0 *0  flush:stuck' || fail "clear took the wrong one"
+expect 1 "there is no fault 1" "$HVBUS" disk fault --socket "$S" --disk 0:0 --clear 1
+expect 1 "is none of FIRST-LAST" "$HVBUS" disk fault --socket "$S" --disk 0:0 --set read:eioo
+expect 1 "there is none" "$HVBUS" disk fault --socket "$S" --disk 3:3
+disk fault --disk 0:0 --clear all >/dev/null
+is '.disks[0].injected == []'
+
+echo "swap-medium"
+truncate -s 2M "$T/1.iso"
+truncate -s 3M "$T/2.iso"
+disk add --disk type=dvd,lun=7 >/dev/null
+is '.disks[] | select(.lun == 7) | .type == "dvd" and .medium == "none" and .path == null and .size == 0'
+disk list | grep -q '^0:7 .*(no medium)' || fail "list does not say that the drive is empty"
+(cd "$T" && "$HVBUS" disk swap-medium --socket "$S" --disk 0:7 --medium path=1.iso) | grep -q '2.00 MiB' || fail "swap-medium"
+is ".disks[] | select(.lun == 7) | .medium == \"in\" and .path == \"$T/1.iso\" and .readonly"
+expect 1 "is a drive" "$HVBUS" disk resize --socket "$S" --disk 0:7
+expect 1 "is no drive" "$HVBUS" disk swap-medium --socket "$S" --disk 0:0 --eject
+expect 1 "no such file" "$HVBUS" disk swap-medium --socket "$S" --disk 0:7 --medium "path=$T/none.iso"
+disk swap-medium --disk 0:7 --medium "path=$T/2.iso" --json | jq -e '.disk.size == 3145728' >/dev/null || fail "swap-medium --json"
+disk swap-medium --disk 0:7 --eject | grep -q 'disk 0:7 is empty' || fail "eject"
+is '.disks[] | select(.lun == 7) | .medium == "none"'
+disk remove --disk 0:7 >/dev/null
 
 echo "resize"
 truncate -s 12M "$T/a.img"

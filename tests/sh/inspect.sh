@@ -5,7 +5,7 @@
 requires jq
 
 truncate -s 32M "$T/a.img"
-serve --disk "path=$T/a.img" --disk engine=memory,size=16M,controller=1,lun=5
+serve --stuck-ms 2500 --disk "path=$T/a.img" --disk engine=memory,size=16M,controller=1,lun=5
 timeout 60 "$HVBUS" bench disk --socket "$S" --rw randrw --verify --runtime 1 --json >"$T/bench" || fail "$(cat "$T/bench")"
 jq -e '.op == "randrw" and .bs == 4096 and .iodepth == 32 and .numjobs == 1 and .errors == 0 and .verified and
 	.iops > 0 and .bytes_per_second > 0 and .latency_ns.p50 > 0 and .latency_ns.p99 >= .latency_ns.p50 and
@@ -27,6 +27,10 @@ jq -e '.partitions[0] | .kind == "process" and .bus.version == "5.3" and .bus.st
 	.controllers[0].version == "6.2" and .controllers[0].state == "ready" and .channels[0].state == "open" and
 	.channels[0].fault == null and .bus.dropped == 0' "$T/j" >/dev/null || fail "running: $(cat "$T/j")"
 "$HVBUS" inspect --socket "$S" | grep -q 'vmbus 5.3 connected' || fail "the page for people lacks the bus"
+"$HVBUS" inspect --socket "$S" >"$T/page"
+grep -qE 'sandbox  no_new_privs  capabilities none  seccomp on  landlock ' "$T/page" || fail "the page lacks the sandbox: $(head -4 "$T/page")"
+grep -q 'requests are stuck after 2500 ms' "$T/page" || fail "the page lacks the age of stuck requests"
+jq -e '.root.stuck_ms == 2500' "$T/j" >/dev/null || fail "stuck_ms: $(cat "$T/j")"
 wait $BENCH || fail "bench: $(cat "$T/out")"
 
 timeout 60 "$HVBUS" bench disk --runtime 1 --rounds 2 --compare --size 32M --plot "$T/p.svg" --direct 0 --json --filename "$T/a.img" >"$T/c" 2>&1 &&

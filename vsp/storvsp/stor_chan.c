@@ -102,6 +102,19 @@ static void drop_medium(struct stor_lun *l)
 	l->medium = NULL;
 }
 
+/* The disk's other users get their share whatever this partition does. */
+static int open_queue(struct stor_chan *c, struct blk_dev *dev, struct blk_queue **out)
+{
+	int err = blk_queue_create(out, dev, c->loop);
+
+	if (err)
+		return err;
+	err = blk_queue_set_owner(*out, c->ctl->owner);
+	if (err)
+		blk_queue_destroy(*out);
+	return err;
+}
+
 int stor_chan_medium(struct stor_chan *c, uint8_t number, struct scsi_task *t)
 {
 	struct stor_lun *l = &c->lun[number];
@@ -116,8 +129,9 @@ int stor_chan_medium(struct stor_chan *c, uint8_t number, struct scsi_task *t)
 	} else {
 		drop_medium(l);
 		if (m)
-			err = blk_queue_create(&l->medium_queue, scsi_medium_dev(m), c->loop);
+			err = open_queue(c, scsi_medium_dev(m), &l->medium_queue);
 		if (err) {
+			l->medium_queue = NULL;
 			scsi_medium_put(m);
 			return err;
 		}
@@ -144,19 +158,6 @@ static void drop_old_media(struct stor_chan *c)
 	}
 }
 
-/* The disk's other users get their share whatever this partition does. */
-static int open_queue(struct stor_chan *c, struct scsi_lun *lun, struct blk_queue **out)
-{
-	int err = blk_queue_create(out, scsi_lun_dev(lun), c->loop);
-
-	if (err)
-		return err;
-	err = blk_queue_set_owner(*out, c->ctl->owner);
-	if (err)
-		blk_queue_destroy(*out);
-	return err;
-}
-
 /* First use of a LUN on this channel. */
 struct stor_lun *stor_chan_lun_slow(struct stor_chan *c, uint8_t number, int *err)
 {
@@ -170,7 +171,7 @@ struct stor_lun *stor_chan_lun_slow(struct stor_chan *c, uint8_t number, int *er
 		c->lun[number].nexus = nexus;
 		return &c->lun[number];
 	}
-	*err = open_queue(c, lun, &c->lun[number].queue);
+	*err = open_queue(c, scsi_lun_dev(lun), &c->lun[number].queue);
 	if (*err) {
 		c->lun[number].queue = NULL;
 		log_ratelimited(LOG_ERROR, "%s: no I/O queue for LUN %u: %s",

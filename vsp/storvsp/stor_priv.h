@@ -35,8 +35,7 @@ enum stor_state {
 #define STOR_SAMPLE	 64u /* one request in this many is timed */
 #define STOR_IOV_INLINE	 4
 #define STOR_RESET_MS	 4000u /* a guest gives up on a reset after 5 s */
-#define STOR_STUCK_MS	 10000u
-#define STOR_STUCK	 16u /* stuck requests of a channel that are told apart */
+#define STOR_STUCK	 16u   /* stuck requests of a channel that are told apart */
 
 /*
  * One request. The scatter list is in the request itself when it is short, else in

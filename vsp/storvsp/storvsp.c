@@ -95,7 +95,7 @@ static int check_config(struct storvsp_config *cfg)
 	if (!cfg->queue_depth)
 		cfg->queue_depth = DEFAULT_DEPTH;
 	if (!cfg->stuck_ms)
-		cfg->stuck_ms = STOR_STUCK_MS;
+		cfg->stuck_ms = STORVSP_STUCK_MS;
 	if (!cfg->reset_ms)
 		cfg->reset_ms = STOR_RESET_MS;
 	if (!cfg->max_version)

@@ -17,6 +17,7 @@ struct storvsp;
 
 #define STORVSP_MAX_SUBCHANNELS 64
 #define STORVSP_MAX_DEPTH	4096
+#define STORVSP_STUCK_MS	10000u
 
 struct storvsp_config {
 	struct guid instance;
@@ -25,7 +26,7 @@ struct storvsp_config {
 	uint32_t queue_depth;	  /* requests in flight per channel; 0 = 512 */
 	uint16_t max_version;	  /* highest VSTOR version accepted; 0 = 6.2 */
 	const char *name;	  /* "scsi0" */
-	uint32_t stuck_ms;	  /* requests older than this are reported; 0 = 10 s */
+	uint32_t stuck_ms;	  /* requests older than this are reported; 0 = STORVSP_STUCK_MS */
 	uint32_t reset_ms;	  /* a reset is answered within; 0 = 4 s: guests give up after 5 */
 	/* A channel gave up a LUN that storvsp_release_lun() named. Any loop; may be NULL. */
 	void (*released)(void *ctx);

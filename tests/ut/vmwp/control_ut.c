@@ -10,6 +10,7 @@
 
 #include "vmwp/control.h"
 #include "vmwp/root.h"
+#include "vsc/disk_place.h"
 
 static const struct {
 	const char *text, *verb;
@@ -22,6 +23,14 @@ static const struct {
 	{ "{\"do\":\"disk-remove\",\"disk\":\"0:1\",\"wait_ms\":0}", "disk-remove" },
 	{ "{\"do\":\"disk-resize\",\"disk\":\"0:1\",\"size\":512,\"shrink\":true}", "disk-resize" },
 	{ "{\"do\":\"disk-resize\",\"disk\":\"0:1\",\"shrink\":false}", "disk-resize" },
+	{ "{\"do\":\"disk-limit\",\"disk\":\"0:1\",\"iops\":1,\"bps\":0,\"burst_ms\":5}",
+	  "disk-limit" },
+	{ "{\"do\":\"disk-fault-add\",\"disk\":\"0:1\",\"fault\":\"x\",\"seed\":1}",
+	  "disk-fault-add" },
+	{ "{\"do\":\"disk-fault-clear\",\"disk\":\"0:1\"}", "disk-fault-clear" },
+	{ "{\"do\":\"disk-medium\",\"disk\":\"0:1\",\"medium\":\"path=x\",\"path\":\"/x\"}",
+	  "disk-medium" },
+	{ "{\"do\":\"disk-medium\",\"disk\":\"0:1\",\"wait_ms\":1}", "disk-medium" },
 };
 
 START_TEST(legal_requests)
@@ -66,6 +75,10 @@ static const struct {
 	{ TEXT("{\"do\":\"disk-resize\",\"disk\":\"0:0\",\"shrink\":1}"), EINVAL, "wrong type" },
 	{ TEXT("{\"do\":\"disk-remove\",\"disk\":7}"), EINVAL, "wrong type" },
 	{ TEXT("{\"do\":\"disk-remove\"}"), EINVAL, "needs \"disk\"" },
+	{ TEXT("{\"do\":\"disk-limit\",\"iops\":1}"), EINVAL, "needs \"disk\"" },
+	{ TEXT("{\"do\":\"disk-limit\",\"disk\":\"0:0\",\"iops\":\"1\"}"), EINVAL, "wrong type" },
+	{ TEXT("{\"do\":\"disk-fault-add\",\"disk\":\"0:0\"}"), EINVAL, "needs \"fault\"" },
+	{ TEXT("{\"do\":\"disk-medium\",\"disk\":\"0:0\",\"medium\":null}"), EINVAL, "wrong type" },
 	{ TEXT("{\"do\":\"disk-remove\",\"dsk\":\"0:0\"}"), EINVAL, "no key \"dsk\"" },
 	{ TEXT("{\"do\":\"inspect\",\"disk\":\"0:0\"}"), EINVAL, "no key \"disk\"" },
 	{ TEXT("{\"do\":\"reboot\"}"), ENOSYS, "nothing that this root can do" },
@@ -146,10 +159,10 @@ static const struct {
 START_TEST(places_of_disks)
 {
 	uint8_t controller, lun;
-	int err = root_parse_lun(places[_i].text, &controller, &lun);
+	bool good = disk_place_parse(places[_i].text, &controller, &lun);
 
-	ck_assert_msg((err == 0) == (places[_i].controller >= 0), "'%s': %d", places[_i].text, err);
-	if (err)
+	ck_assert_msg(good == (places[_i].controller >= 0), "'%s': %d", places[_i].text, good);
+	if (!good)
 		return;
 	ck_assert_int_eq(controller, places[_i].controller);
 	ck_assert_int_eq(lun, places[_i].lun);

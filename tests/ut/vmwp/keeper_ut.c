@@ -30,10 +30,22 @@ static const struct scsi_pr_keeper *ops;
 static uint8_t state[LEN + 1];
 static uint32_t state_len;
 
+static int add(const char *path, const struct scsi_pr_keeper **out, void *bytes, uint32_t *len)
+{
+	struct keeper_place place;
+	int err = keeper_find(&place, path);
+
+	if (err)
+		return err;
+	err = keeper_add(keeper, &place, out, bytes, len);
+	keeper_place_close(&place);
+	return err;
+}
+
 static void begin(void)
 {
-	ck_assert_int_eq(keeper_create(&keeper, loop), 0);
-	ck_assert_int_eq(keeper_add(keeper, image, &ops, state, &state_len), 0);
+	ck_assert_int_eq(keeper_create(&keeper, loop, SANDBOX_ON), 0);
+	ck_assert_int_eq(add(image, &ops, state, &state_len), 0);
 }
 
 static void end(void)
@@ -148,19 +160,19 @@ END_TEST
 
 START_TEST(what_is_no_image_and_no_state)
 {
-	ck_assert_int_eq(keeper_add(keeper, dir, &ops, state, &state_len), -ENOTSUP);
-	ck_assert_int_eq(keeper_add(keeper, "/dev/null", &ops, state, &state_len), -ENOTSUP);
-	ck_assert_int_eq(keeper_add(keeper, "/nowhere/x", &ops, state, &state_len), -ENOENT);
+	ck_assert_int_eq(add(dir, &ops, state, &state_len), -ENOTSUP);
+	ck_assert_int_eq(add("/dev/null", &ops, state, &state_len), -ENOTSUP);
+	ck_assert_int_eq(add("/nowhere/x", &ops, state, &state_len), -ENOENT);
 	ck_assert_int_eq(symlink(image, file), 0);
-	ck_assert_int_eq(keeper_add(keeper, image, &ops, state, &state_len), -ELOOP);
+	ck_assert_int_eq(add(image, &ops, state, &state_len), -ELOOP);
 	unlink(file);
 	ck_assert_int_eq(mkfifo(file, 0600), 0);
-	ck_assert_int_eq(keeper_add(keeper, image, &ops, state, &state_len), -ENOTSUP);
+	ck_assert_int_eq(add(image, &ops, state, &state_len), -ENOTSUP);
 	unlink(file);
-	ck_assert_int_eq(keeper_add(keeper, image, &ops, state, &state_len), 0);
+	ck_assert_int_eq(add(image, &ops, state, &state_len), 0);
 	ck_assert_int_eq(truncate(image, 1 << 20), 0);
 	ck_assert_int_eq(link(image, file), 0); /* far too long */
-	ck_assert_int_eq(keeper_add(keeper, image, &ops, state, &state_len), 0);
+	ck_assert_int_eq(add(image, &ops, state, &state_len), 0);
 	ck_assert_uint_eq(state_len, LEN + 1);
 }
 END_TEST

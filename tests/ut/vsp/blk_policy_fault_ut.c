@@ -322,6 +322,25 @@ static const struct {
 	  { .ops = 1u << BLK_FLUSH, .per_million = 1000000, .delay_us = 7 } },
 };
 
+/* What a fault is written as is read as the same fault, whatever the block size. */
+static void written_again(const struct blk_fault *f)
+{
+	char text[BLK_FAULT_TEXT], why[200];
+	struct blk_fault again[1];
+
+	ck_assert_ptr_eq(blk_fault_format(f, 512, text, sizeof(text)), text);
+	ck_assert_msg(blk_fault_parse(text, 512, again, 1, why, sizeof(why)) == 1, "%s: %s", text,
+		      why);
+	ck_assert_uint_eq(again->ops, f->ops);
+	ck_assert_uint_eq(again->first, f->first);
+	ck_assert_uint_eq(again->end, f->end);
+	ck_assert_uint_eq(again->per_million, f->per_million);
+	ck_assert_int_eq(again->error, f->error);
+	ck_assert_uint_eq(again->delay_us, f->delay_us);
+	ck_assert_int_eq(again->stuck, f->stuck);
+	ck_assert_uint_eq(again->times, f->times);
+}
+
 START_TEST(text_is_understood)
 {
 	struct blk_fault f[3];
@@ -329,6 +348,7 @@ START_TEST(text_is_understood)
 
 	memset(f, 0, sizeof(f));
 	ck_assert_int_eq(blk_fault_parse(good[_i].text, 0, f, 3, why, sizeof(why)), 1);
+	written_again(&f[0]);
 	ck_assert_uint_eq(f[0].ops, good[_i].f.ops);
 	ck_assert_uint_eq(f[0].first, good[_i].f.first);
 	ck_assert_uint_eq(f[0].end, good[_i].f.end);

@@ -4,6 +4,8 @@
  */
 #include <ctype.h>
 #include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -183,4 +185,75 @@ int blk_fault_parse(const char *text, uint32_t block_size, struct blk_fault *out
 		n++;
 	}
 	return n ? n : blk_fail(why, whylen, -EINVAL, "fault: it is empty");
+}
+
+/* ---- and back -------------------------------------------------------------------------- */
+
+static PRINTF_LIKE(4, 5) void add(char *out, size_t len, size_t *at, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (*at >= len)
+		return;
+	va_start(ap, fmt);
+	*at += (size_t)vsnprintf(out + *at, len - *at, fmt, ap);
+	va_end(ap);
+}
+
+static void add_ops(const struct blk_fault *f, char *out, size_t len, size_t *at)
+{
+	uint32_t left = f->ops ? f->ops : BLK_ANY_OP;
+
+	for (const struct word *w = op_words; w->text; w++) {
+		if ((left & w->value) != w->value)
+			continue;
+		add(out, len, at, "%s%s", *at ? "/" : "", w->text);
+		left &= ~w->value;
+	}
+}
+
+static void add_error(int error, char *out, size_t len, size_t *at)
+{
+	const struct word *w = error_words;
+
+	while (w->text && w->value != (uint32_t)-error)
+		w++;
+	if (w->text)
+		add(out, len, at, ":%s", w->text);
+	else if (error)
+		add(out, len, at, ":%d", error); /* nobody writes it, so nobody has to read it */
+}
+
+static void add_time(uint64_t us, char *out, size_t len, size_t *at)
+{
+	bool ms = us % 1000 == 0, s = us % 1000000 == 0;
+
+	if (us)
+		add(out, len, at, ":delay=%llu%s",
+		    (unsigned long long)(s    ? us / 1000000
+					 : ms ? us / 1000
+					      : us),
+		    s	 ? "s"
+		    : ms ? "ms"
+			 : "us");
+}
+
+char *blk_fault_format(const struct blk_fault *f, uint32_t block_size, char *out, size_t len)
+{
+	uint64_t block = block_size ? block_size : 512;
+	size_t at = 0;
+
+	add_ops(f, out, len, &at);
+	if (f->end)
+		add(out, len, &at, ":%llu-%llu", (unsigned long long)(f->first / block),
+		    (unsigned long long)((f->end - 1) / block));
+	add_error(f->error, out, len, &at);
+	if (f->per_million)
+		add(out, len, &at, ":%g%%", f->per_million / 1e4);
+	add_time(f->delay_us, out, len, &at);
+	if (f->stuck)
+		add(out, len, &at, ":stuck");
+	if (f->times)
+		add(out, len, &at, ":times=%u", f->times);
+	return out;
 }

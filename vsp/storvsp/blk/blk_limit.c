@@ -17,7 +17,6 @@
 
 #define SECOND	 1000000000ull
 #define MILLI	 1000000ull
-#define BURST_MS 100u
 #define LAG_NS	 20000000ull  /* virtual time an owner may be behind and catch up */
 #define COST_MAX (1ull << 33) /* bytes; times a second still fits into 64 bits */
 
@@ -308,7 +307,7 @@ int blk_dev_set_limits(struct blk_dev *d, const struct blk_limits *limits)
 	if (p) {
 		store_relaxed(&p->limits.iops, l.iops);
 		store_relaxed(&p->limits.bytes_per_s, l.bytes_per_s);
-		store_relaxed(&p->limits.burst_ms, l.burst_ms ? l.burst_ms : BURST_MS);
+		store_relaxed(&p->limits.burst_ms, l.burst_ms ? l.burst_ms : BLK_BURST_MS);
 		/* What is owed under the old limits would be wrong under the new ones. */
 		store_relaxed(&p->ops.next, 0);
 		store_relaxed(&p->bytes.next, 0);

@@ -23,9 +23,10 @@
  */
 struct blk_limits {
 	uint64_t iops, bytes_per_s; /* 0: no limit */
-	uint32_t burst_ms;	    /* unused time that may be caught up; 0 = 100 ms */
+	uint32_t burst_ms;	    /* unused time that may be caught up; 0 = BLK_BURST_MS */
 };
 
+#define BLK_BURST_MS  100u /* when none is given */
 #define BLK_MAX_IOPS  1000000000ull
 #define BLK_MAX_BPS   (1ull << 44)
 #define BLK_MAX_BURST 60000u
@@ -86,6 +87,10 @@ uint32_t blk_dev_faults(const struct blk_dev *d, struct blk_fault_info *out, uin
  */
 int blk_fault_parse(const char *text, uint32_t block_size, struct blk_fault *out, uint32_t max,
 		    char *why, size_t whylen);
+
+/* The same the other way: what blk_fault_parse() makes @f of again. Returns @out. */
+#define BLK_FAULT_TEXT 160
+char *blk_fault_format(const struct blk_fault *f, uint32_t block_size, char *out, size_t len);
 
 /* ---- what is held ------------------------------------------------------------ */
 
