@@ -433,17 +433,26 @@ static uint32_t choose(uint32_t n)
 	return w.exploring && n > 1 ? explore_choose(w.explore, n) : 0;
 }
 
-/* In the middle of a step: other loops go on, or they do not. */
+/*
+ * In the middle of a step: it goes on, or else stands still while the others do all that they
+ * can, or, one more deviation, a part of that.
+ */
 static void interrupt(void)
 {
 	struct step s[MAX_STEPS];
 	uint32_t n, i;
 
-	if (!w.exploring || w.depth == MAX_DEPTH)
+	if (!w.exploring || w.depth == MAX_DEPTH || !(n = list_steps(s)))
+		return;
+	i = choose(n + 1);
+	if (!i--)
 		return;
 	w.depth++;
-	while ((n = list_steps(s)) && (i = choose(n + 1)))
-		run_step(&s[i - 1]);
+	do {
+		run_step(&s[i]);
+		n = list_steps(s);
+		i = n ? choose(n + 1) : n;
+	} while (i < n);
 	w.depth--;
 }
 
@@ -646,6 +655,7 @@ static const struct scenario scenarios[] = {
 	{ "reset and close", 2, E(WRITE_0) | E(WRITE_1) | E(RESET_0) | E(CLOSE_1) },
 	{ "resets and death", 2, E(WRITE_0) | E(RESET_0) | E(RESET_1) | E(KILL) },
 	{ "exclusive commands and close", 2, E(CAW_0) | E(CAW_1) | E(CLOSE_0) | E(RESET_1) },
+	{ "exclusive commands and a write", 2, E(CAW_0) | E(CAW_1) | E(WRITE_1) },
 	{ "exclusive commands and death", 2, E(CAW_0) | E(CAW_1) | E(WRITE_1) | E(KILL) },
 	{ "removal and close", 2, E(WRITE_0) | E(CAW_1) | E(REMOVE) | E(CLOSE_1) },
 	{ "removal and death", 2, E(WRITE_0) | E(WRITE_1) | E(REMOVE) | E(KILL) },
