@@ -139,6 +139,14 @@ FAKE_vmbus := $(wildcard tests/fake/fake_partition.c tests/fake/evil_root.c)
 FAKE_vsc := $(wildcard tests/fake/fake_child.c tests/fake/evil_root.c)
 $(foreach l,$(LAYERS),$(eval $(call ut_rule,$(l))))
 
+# Every layer but the loops, whose turns the test chooses; it sees where threads meet.
+SCHED_WRAP := -Wl,--wrap=pthread_mutex_lock,--wrap=pthread_mutex_unlock
+$(B)/ut/vsp/storvsp_sched_ut: $(B)/tests/ut/vsp/storvsp_sched_ut.o \
+		$(call obj,tests/fake/sched_loop.c tests/fake/fake_partition.c) $(call libs_upto,vsp)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) $(SCHED_WRAP) -o $@ $^ $(LIBS) -lcheck -lsubunit -lrt -lm
+
 $(B)/proc/%: $(B)/tests/proc/%.o $(call libs_upto,vmwp)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)

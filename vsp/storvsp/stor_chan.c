@@ -302,9 +302,11 @@ static bool let_go(struct stor_chan *c, uint8_t number)
 	struct stor_lun *l = &c->lun[number];
 
 	if (l->in_flight) {
-		if (!l->leaving)
+		bool before = l->leaving;
+
+		l->leaving = true; /* first: the last request may end, and post, in the abort */
+		if (!before)
 			abort_lun(c, number);
-		l->leaving = true;
 		return false;
 	}
 	if (l->queue)

@@ -333,6 +333,20 @@ START_TEST(close_with_requests_that_are_held)
 }
 END_TEST
 
+/* Its owner takes the disk away: all that was held ends inside of the request to let go. */
+START_TEST(removal_with_requests_that_are_held)
+{
+	hang(1u << BLK_WRITE);
+	send_writes(4);
+	turns_until(stats().in_flight == 4);
+	scsi_target_detach(target, 0);
+	storvsp_release_lun(ctl, 0);
+	ck_assert_uint_eq(storvsp_releasing(ctl, 0), 1);
+	turns_until(!storvsp_releasing(ctl, 0));
+	expect_answers(4, VSTOR_SRB_ERROR | VSTOR_SRB_AUTOSENSE);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("storvsp ages");
@@ -350,6 +364,7 @@ int main(void)
 	tcase_add_loop_test(tc, s25_reset_with_requests_that_are_held, 0, 3);
 	tcase_add_test(tc, s25_reset_ends_requests_of_other_channels);
 	tcase_add_test(tc, close_with_requests_that_are_held);
+	tcase_add_test(tc, removal_with_requests_that_are_held);
 	suite_add_tcase(s, tc);
 	sr = srunner_create(s);
 	srunner_run_all(sr, CK_ENV);

@@ -84,13 +84,10 @@ static bool in_the_way(struct scsi_task *list, const struct scsi_range *r)
 	return false;
 }
 
-static bool must_wait(struct scsi_lun *l, struct scsi_task *ahead, const struct scsi_range *r)
+static bool must_wait(const struct scsi_lun *l, struct scsi_task *ahead, const struct scsi_range *r)
 {
-	if (r->exclusive && !l->counted_gone) {
-		l->counted_gone = nobody_counted(l);
-		if (!l->counted_gone)
-			return true;
-	}
+	if (r->exclusive && !l->counted_gone)
+		return true;
 	return in_the_way(l->range_held, r) || in_the_way(ahead, r);
 }
 
@@ -131,6 +128,18 @@ static void grant(struct scsi_lun *l)
 	}
 }
 
+/*
+ * The last counted WRITE is gone. Who sees that first looks after all who waited for it: the
+ * WRITE itself may still be on its way to say so, and finds it said.
+ */
+static bool look_for_counted(struct scsi_lun *l)
+{
+	if (l->counted_gone || !nobody_counted(l))
+		return false;
+	l->counted_gone = true;
+	return true;
+}
+
 static void become_strict(struct scsi_lun *l)
 {
 	if (l->exclusives++)
@@ -149,13 +158,14 @@ bool scsi_range_lock(struct scsi_task *t, uint64_t start, uint64_t end, bool exc
 {
 	struct scsi_lun *l = t->lun;
 	struct scsi_task **last;
-	bool wait;
+	bool wait, gone;
 
 	t->range =
 		(struct scsi_range){ .start = start, .end = end, .exclusive = exclusive, .go = go };
 	pthread_mutex_lock(&l->range_lock);
 	if (exclusive)
 		become_strict(l);
+	gone = exclusive && look_for_counted(l);
 	wait = must_wait(l, l->range_waiting, &t->range);
 	if (wait) {
 		for (last = &l->range_waiting; *last; last = &(*last)->range.next)
@@ -164,6 +174,8 @@ bool scsi_range_lock(struct scsi_task *t, uint64_t start, uint64_t end, bool exc
 	} else {
 		hold(l, t);
 	}
+	if (gone && l->range_waiting)
+		grant(l);
 	pthread_mutex_unlock(&l->range_lock);
 	return !wait;
 }
@@ -187,7 +199,7 @@ void scsi_range_unlock(struct scsi_task *t)
 void scsi_counted_gone(struct scsi_lun *l)
 {
 	pthread_mutex_lock(&l->range_lock);
-	if (!l->counted_gone && l->range_waiting)
+	if (l->range_waiting && look_for_counted(l))
 		grant(l);
 	pthread_mutex_unlock(&l->range_lock);
 }
