@@ -107,7 +107,7 @@ static void root_main(int ready)
 			  .lun = LUN_READONLY },
 			{ .blk = { .engine = BLK_ENGINE_MEMORY, .size = HOSTILE_DISK },
 			  .lun = LUN_SLOW,
-			  .fault = { "read:delay=20ms" },
+			  .fault = { SLOWER > 1 ? "read:delay=500ms" : "read:delay=100ms" },
 			  .nr_faults = 1 },
 		},
 	};

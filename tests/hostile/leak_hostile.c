@@ -195,6 +195,8 @@ START_TEST(x12_floods_together)
 		if (!pid[i]) {
 			prctl(PR_SET_PDEATHSIG, SIGKILL);
 			evil_reach(&g, hostile_path(), EVIL_READY);
+			if (nice(19) < 0) /* the root's time is in question, not the processors' */
+				_exit(1);
 			storm[i]();
 		}
 	}
