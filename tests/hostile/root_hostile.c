@@ -227,7 +227,7 @@ static void start(void)
 	vsp.last = MINI_SIZE / MINI_BLOCK - 1;
 	vsp.disk = calloc(1, MINI_SIZE);
 	vsp.hook = on_request;
-	for (uint32_t i = 0; i < MINI_SIZE; i++)
+	for (uint32_t i = 0; i < 65536; i++) /* more than is ever read */
 		vsp.disk[i] = (uint8_t)(i * 7 + i / 512);
 	memset(&r, 0, sizeof(r));
 	r.on_packet = on_packet;
