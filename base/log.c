@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Messages for people: one escaped line, one write(2). */
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -12,6 +13,7 @@
 #include "base/log.h"
 
 #define LINE_MAX_BYTES	 1024
+#define NOTE_MAX_BYTES	 64
 #define LIMIT_PER_SECOND 10
 #define SECOND_NS	 1000000000u
 
@@ -19,6 +21,8 @@ static int max_level = LOG_INFO;
 static int out_fd = 2;
 static pthread_mutex_t name_lock = PTHREAD_MUTEX_INITIALIZER; /* guards out_name */
 static char out_name[33];
+static pthread_mutex_t out_lock = PTHREAD_MUTEX_INITIALIZER; /* guards the rest */
+static uint64_t lost, lost_told;
 
 static const char *const level_text[] = {
 	[LOG_ERROR] = "error: ",
@@ -72,9 +76,36 @@ static size_t append_escaped(char *line, size_t len, size_t room, const char *te
 	return len;
 }
 
+uint64_t log_lost(void)
+{
+	return load_relaxed(&lost);
+}
+
+/*
+ * A pipe or a terminal that says it has room takes one line without sleeping: a line is
+ * shorter than PIPE_BUF, and the lock keeps our other threads from taking the room first. The
+ * descriptor is not made non-blocking for this: whoever started us shares it.
+ */
+static void put_line(char *line, size_t len)
+{
+	struct pollfd room = { load_relaxed(&out_fd), POLLOUT, 0 };
+
+	pthread_mutex_lock(&out_lock);
+	if (lost > lost_told)
+		len += (size_t)snprintf(line + len, NOTE_MAX_BYTES,
+					" (%llu lines before were lost)",
+					(unsigned long long)(lost - lost_told));
+	line[len++] = '\n';
+	if (poll(&room, 1, 0) > 0 && write(room.fd, line, len) > 0)
+		lost_told = lost;
+	else
+		store_relaxed(&lost, lost + 1);
+	pthread_mutex_unlock(&out_lock);
+}
+
 void log_msg(enum log_level level, const char *fmt, ...)
 {
-	char text[LINE_MAX_BYTES], line[LINE_MAX_BYTES + 1];
+	char text[LINE_MAX_BYTES], line[LINE_MAX_BYTES + NOTE_MAX_BYTES];
 	int saved_errno = errno;
 	size_t len = 0;
 	va_list ap;
@@ -95,10 +126,7 @@ void log_msg(enum log_level level, const char *fmt, ...)
 	}
 	len = append_escaped(line, len, LINE_MAX_BYTES - 1, level_text[level]);
 	len = append_escaped(line, len, LINE_MAX_BYTES - 1, text);
-	line[len++] = '\n';
-	/* A log that cannot be written has nowhere to complain. */
-	if (write(load_relaxed(&out_fd), line, len) < 0)
-		len = 0;
+	put_line(line, len);
 	errno = saved_errno;
 }
 

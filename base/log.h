@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Messages for people. Any thread may call; a message is one write(2) of one
- * line to stderr (or the fd set), so lines of several processes do not mix.
+ * line to stderr (or the fd set), so lines of several processes do not mix. Who reads them
+ * never holds up who writes: a line there is no room for is lost, and the next one says so.
  *
  * Whatever a peer can trigger goes through log_ratelimited(): at most ten lines
  * a second per site, the rest counted and reported with the next line.
@@ -32,6 +33,9 @@ void log_msg(enum log_level level, const char *fmt, ...) PRINTF_LIKE(2, 3);
 #define log_warn(...)  log_msg(LOG_WARN, __VA_ARGS__)
 #define log_info(...)  log_msg(LOG_INFO, __VA_ARGS__)
 #define log_debug(...) log_msg(LOG_DEBUG, __VA_ARGS__)
+
+/* Lines that could not be written since the start: nobody reads, or the disk is full. */
+uint64_t log_lost(void);
 
 struct log_limit {
 	uint64_t window_start_ns;

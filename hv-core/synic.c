@@ -8,6 +8,7 @@
 
 #include <errno.h>
 
+#include "base/nospec.h"
 #include "hv-core/partition_priv.h"
 
 #define RETRY_MIN_NS 10000000ull   /* a guest that clears without EOM waits this long */
@@ -92,6 +93,7 @@ int hv_synic_post_message(struct hv_partition *p, uint32_t vp, uint32_t sint, ui
 	if (vp >= p->nr_vps || sint >= HV_SINT_COUNT || len > HV_MSG_PAYLOAD ||
 	    type == HV_MESSAGE_NONE)
 		return -EINVAL;
+	vp = (uint32_t)index_nospec(vp, p->nr_vps);
 	v = &p->vp[vp];
 	if (!v->messages)
 		return -EAGAIN; /* enabling the SynIC runs the retry callback */
@@ -124,6 +126,7 @@ int hv_synic_signal_event(struct hv_partition *p, uint32_t vp, uint32_t sint, ui
 
 	if (unlikely(vp >= p->nr_vps || sint >= HV_SINT_COUNT || flag >= HV_FLAG_COUNT))
 		return -EINVAL;
+	vp = (uint32_t)index_nospec(vp, p->nr_vps);
 	v = &p->vp[vp];
 	events =
 		load_acquire(&v->events); /* E1 pairs with synic_publish(): zeroed before visible */

@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 
+#include "base/nospec.h"
 #include "hv-core/partition_priv.h"
 #include "hv-core/synic.h"
 
@@ -109,9 +110,11 @@ int hv_synic_write(struct hv_partition *p, uint32_t vp, uint32_t reg, uint64_t v
 
 	if (vp >= p->nr_vps)
 		return -EINVAL;
+	vp = (uint32_t)index_nospec(vp, p->nr_vps);
 	v = &p->vp[vp];
 	if (reg >= HV_MSR_SINT0 && reg < HV_MSR_SINT0 + HV_SINT_COUNT)
-		return sint_write(p, vp, reg - HV_MSR_SINT0, value);
+		return sint_write(p, vp, (uint32_t)index_nospec(reg - HV_MSR_SINT0, HV_SINT_COUNT),
+				  value);
 	switch (reg) {
 	case HV_MSR_SCONTROL:
 		return scontrol_write(p, v, value);
@@ -135,9 +138,10 @@ int hv_synic_read(struct hv_partition *p, uint32_t vp, uint32_t reg, uint64_t *v
 
 	if (vp >= p->nr_vps)
 		return -EINVAL;
+	vp = (uint32_t)index_nospec(vp, p->nr_vps);
 	v = &p->vp[vp];
 	if (reg >= HV_MSR_SINT0 && reg < HV_MSR_SINT0 + HV_SINT_COUNT) {
-		*value = v->sint[reg - HV_MSR_SINT0];
+		*value = v->sint[index_nospec(reg - HV_MSR_SINT0, HV_SINT_COUNT)];
 		return 0;
 	}
 	switch (reg) {

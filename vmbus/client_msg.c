@@ -11,6 +11,7 @@
 #include "base/atomic.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/nospec.h"
 #include "vmbus/client_priv.h"
 
 #define PUMP_BATCH	 64 /* messages per turn: a flood must not hold the lock for ever */
@@ -182,12 +183,20 @@ static const char *on_offer(struct vmbus_client *c, const union vmbus_msg *msg)
 	return NULL;
 }
 
+/* NULL also for relids that cannot be. */
+static struct client_chan *chan_of(const struct vmbus_client *c, uint32_t relid)
+{
+	if (relid > VMBUS_MAX_RELID)
+		return NULL;
+	return c->chan[index_nospec(relid, ARRAY_SIZE(c->chan))];
+}
+
 static const char *on_rescind(struct vmbus_client *c, const union vmbus_msg *msg)
 {
 	uint32_t relid = msg->relid.relid;
 	struct client_chan *cc;
 
-	cc = relid <= VMBUS_MAX_RELID ? c->chan[relid] : NULL;
+	cc = chan_of(c, relid);
 	if (!cc)
 		return "rescind of an unknown relid";
 	if (cc->rescinded)
@@ -236,7 +245,7 @@ static const char *on_modify_response(struct vmbus_client *c, const union vmbus_
 	uint32_t relid = msg->modify_response.relid;
 	struct client_chan *cc;
 
-	cc = relid && relid <= VMBUS_MAX_RELID ? c->chan[relid] : NULL;
+	cc = relid ? chan_of(c, relid) : NULL;
 	if (!cc)
 		return "modify response for an unknown relid";
 	if (cc->unanswered_modifies) {
@@ -265,6 +274,7 @@ static const char *handle(struct vmbus_client *c, const struct hv_message *m)
 {
 	enum vmbus_msg_fault fault;
 	union vmbus_msg msg;
+	msg_handler fn;
 
 	if (m->type != HV_MESSAGE_VMBUS)
 		return "not a bus message";
@@ -273,9 +283,8 @@ static const char *handle(struct vmbus_client *c, const struct hv_message *m)
 		return vmbus_msg_fault_text(fault);
 	memset(&msg, 0, sizeof(msg));
 	memcpy(&msg, m->payload, m->payload_size);
-	if (!handlers[msg.hdr.type])
-		return "message that this client has no use for";
-	return handlers[msg.hdr.type](c, &msg);
+	fn = handlers[index_nospec(msg.hdr.type, ARRAY_SIZE(handlers))];
+	return fn ? fn(c, &msg) : "message that this client has no use for";
 }
 
 /* Handles what is in the slot of VP 0 now; returns how many messages that were. */

@@ -5,6 +5,8 @@
  */
 #include "vmbus/msg.h"
 
+#include "base/nospec.h"
+
 struct msg_desc {
 	const char *name;
 	uint32_t min_len;
@@ -21,7 +23,9 @@ static const struct msg_desc msgs[VMBUS_MSG_TYPES] = {
 
 static const struct msg_desc *find(uint32_t type)
 {
-	return type < ARRAY_SIZE(msgs) && msgs[type].name ? &msgs[type] : NULL;
+	const struct msg_desc *d = &msgs[index_nospec(type, ARRAY_SIZE(msgs))];
+
+	return type < ARRAY_SIZE(msgs) && d->name ? d : NULL;
 }
 
 enum vmbus_msg_fault vmbus_msg_check(enum vmbus_msg_dir from, uint32_t version, const void *msg,

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/nospec.h"
 #include "hv-core/hv_defs.h"
 #include "vmbus/server_sm_int.h"
 #include "vmbus/version.h"
@@ -250,7 +251,8 @@ static const struct conn_cell {
 
 static int dispatch(struct vmbus_sm *sm)
 {
-	const struct conn_cell *cell = &conn_table[sm->state][sm->msg->hdr.type];
+	const struct conn_cell *cell =
+		&conn_table[sm->state][index_nospec(sm->msg->hdr.type, VMBUS_MSG_TYPES)];
 
 	if (!cell->handle) {
 		vmsm_drop(sm, "message without a meaning in this state");

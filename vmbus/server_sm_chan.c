@@ -15,6 +15,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/nospec.h"
 #include "vmbus/server_sm_int.h"
 
 typedef void (*chan_fn)(struct vmbus_sm *sm, struct vmbus_sm_chan *ch);
@@ -89,7 +90,10 @@ void vmsm_chan_refuse_modify(struct vmbus_sm *sm, uint32_t relid)
 
 struct vmbus_sm_chan *vmsm_chan_find(const struct vmbus_sm *sm, uint32_t relid)
 {
-	struct vmbus_sm_chan *ch = relid < sm->relids ? sm->by_relid[relid] : NULL;
+	struct vmbus_sm_chan *ch = NULL;
+
+	if (relid < sm->relids)
+		ch = sm->by_relid[index_nospec(relid, sm->relids)];
 
 	/* The guest let go of it; only the device still keeps the number busy. */
 	return ch && ch->state != CH_RELEASED ? ch : NULL;

@@ -106,8 +106,8 @@ static void guest_down(void *ctx, struct hv_proc *proc, const char *why)
 	struct guest *g = ctx;
 
 	(void)proc;
-	log_info("partition %u (%s) is gone: %s", hv_partition_id(g->partition),
-		 hv_partition_name(g->partition), why);
+	log_ratelimited(LOG_INFO, "partition %u (%s) is gone: %s", hv_partition_id(g->partition),
+			hv_partition_name(g->partition), why);
 	vmbus_server_channels(g->bus, keep_channel_fault, g);
 	if (strcmp(why, "closed"))
 		root_note_fault(g->root, hv_partition_id(g->partition),
@@ -201,10 +201,10 @@ static int guest_up(void *ctx, struct hv_proc *proc, struct hv_partition *p)
 	if (err)
 		undo_bus(g);
 	else
-		log_info("partition %u (%s, pid %d) connected: %u VPs, %llu MiB",
-			 hv_partition_id(p), hv_partition_name(p), (int)hv_proc_pid(proc),
-			 hv_partition_nr_vps(p),
-			 (unsigned long long)(hv_gpa_ram_bytes(hv_partition_gpa(p)) >> 20));
+		log_ratelimited(LOG_INFO, "partition %u (%s, pid %d) connected: %u VPs, %llu MiB",
+				hv_partition_id(p), hv_partition_name(p), (int)hv_proc_pid(proc),
+				hv_partition_nr_vps(p),
+				(unsigned long long)(hv_gpa_ram_bytes(hv_partition_gpa(p)) >> 20));
 	return err;
 }
 

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "vmwp/root_priv.h"
 
 #define I(x) json_integer((json_int_t)(x))
@@ -67,6 +68,7 @@ static json_t *root_json(struct root *r)
 	set(o, "sleeps", I(ls.sleeps));
 	set(o, "partitions_now", I(r->nr_guests));
 	set(o, "partitions_served", I(r->nr_served));
+	set(o, "log_lines_lost", I(log_lost()));
 	return o;
 }
 

@@ -54,6 +54,7 @@ static const int plain[] = {
 	/* disks: threads engine, and flushes when a disk is closed; eventfds and the log as well */
 	SCMP_SYS(read),
 	SCMP_SYS(write),
+	SCMP_SYS(poll), /* the log, for room */
 	SCMP_SYS(readv),
 	SCMP_SYS(writev),
 	SCMP_SYS(pread64),

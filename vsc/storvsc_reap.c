@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "base/nospec.h"
 #include "vsc/storvsc_priv.h"
 
 #define COLLECT_BATCH 32
@@ -240,7 +241,7 @@ ALWAYS_INLINE bool complete(struct sc_queue *q, const struct vmpkt *pkt, struct 
 		unsolicited(q, pkt);
 		return false;
 	}
-	slot = &q->slots[index];
+	slot = &q->slots[index_nospec(index, q->depth)];
 	if (unlikely(slot->kind != SC_IO || slot->gen != pkt->trans_id >> 32)) {
 		other_answered(q, slot, pkt);
 		return false;

@@ -210,6 +210,27 @@ START_TEST(v17_v18_pages_used_twice)
 }
 END_TEST
 
+/* What the guest says beside its OPENCHANNEL is bytes for the device; storage has no use for it. */
+START_TEST(v20_open_with_garbage)
+{
+	uint32_t w[37] = { HDR(OPENCHANNEL), ONE, 6, EVIL_GPADL, 0, EVIL_RING_PAGES };
+
+	hostile_begin(&g, EVIL_READY);
+	for (uint32_t fill = 0; fill < 4; fill++) {
+		evil_close(&g);
+		for (uint32_t i = 7; i < ARRAY_SIZE(w); i++)
+			w[i] = fill * 0x55555555u + (fill == 2 ? i : 0);
+		memset(evil_page(&g, EVIL_RINGS), 0, 2 * EVIL_RING_PAGES * 4096);
+		evil_say(&g, w, ARRAY_SIZE(w));
+		ck_assert_uint_eq(evil_expect(&g, VMBUS_MSG_OPENCHANNEL_RESULT).open_result.status,
+				  0);
+	}
+	evil_reopen(&g);
+	evil_verified_io(&g);
+	hostile_end(&g, NULL);
+}
+END_TEST
+
 START_TEST(v22_close_with_io_in_flight)
 {
 	hostile_begin(&g, EVIL_READY);
@@ -245,6 +266,45 @@ START_TEST(v25_v26_unload_with_a_channel_open)
 	ck_assert(!evil_take(&g, &m, 20));
 	EVIL_SAY(&g, HDR(REQUESTOFFERS));
 	ck_assert(!evil_take(&g, &m, 20));
+	hostile_end(&g, &(struct proof){ .drop = "" });
+}
+END_TEST
+
+/* The open is under way, or has just been answered: one response, nothing after it. */
+START_TEST(v26_unload_while_opening)
+{
+	union vmbus_msg m;
+
+	hostile_begin(&g, EVIL_GPADLED);
+	for (int i = 0; i < 20; i++) {
+		EVIL_SAY(&g, HDR(OPENCHANNEL), ONE, 6, EVIL_GPADL, 0, EVIL_RING_PAGES, [36] = 0);
+		EVIL_SAY(&g, HDR(UNLOAD));
+		EVIL_SAY(&g, HDR(UNLOAD));
+		evil_expect(&g, VMBUS_MSG_UNLOAD_RESPONSE);
+		ck_assert(!evil_take(&g, &m, 2));
+		evil_restart(&g, EVIL_GPADLED);
+	}
+	hostile_end(&g, NULL);
+}
+END_TEST
+
+/* Interrupts move to and fro under traffic, as fast as the root answers. */
+START_TEST(v37_flood_of_modify)
+{
+	struct vstor_packet p = evil_tur();
+	struct evil_packet a;
+
+	hostile_begin(&g, EVIL_READY);
+	for (uint32_t i = 0; i < TIMES(1000); i++) {
+		evil_vstor(&g, i, &p);
+		EVIL_SAY(&g, HDR(MODIFYCHANNEL), ONE, i % (EVIL_VPS + 1));
+		ck_assert_int_eq(
+			evil_expect(&g, VMBUS_MSG_MODIFYCHANNEL_RESPONSE).modify_response.status ==
+				0,
+			i % (EVIL_VPS + 1) < EVIL_VPS);
+		ck_assert(evil_recv(&g, &a, 10000));
+		ck_assert_uint_eq(a.desc.trans_id, i);
+	}
 	hostile_end(&g, &(struct proof){ .drop = "" });
 }
 END_TEST
@@ -372,8 +432,9 @@ END_TEST
 MSG_CASES(MSG_TEST)
 
 HOSTILE_MAIN("hostile guest: bus", MSG_CASES(NAME) v06_contact_with_io_in_flight,
-	     v16_rings_of_odd_gpadls, v17_v18_pages_used_twice, v22_close_with_io_in_flight,
-	     v23_close_and_open_for_ever, v25_v26_unload_with_a_channel_open,
+	     v16_rings_of_odd_gpadls, v17_v18_pages_used_twice, v20_open_with_garbage,
+	     v22_close_with_io_in_flight, v23_close_and_open_for_ever,
+	     v25_v26_unload_with_a_channel_open, v26_unload_while_opening, v37_flood_of_modify,
 	     v32_half_finished_gpadls, v34_v35_teardown_of_a_ring_in_use,
 	     v38_flood_of_hvsock_requests, v43_flood_of_contact_and_unload,
 	     v44_h16_guest_takes_no_messages, h17_h18_scribbling_over_the_synic_pages,

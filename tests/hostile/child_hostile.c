@@ -182,6 +182,87 @@ START_TEST(h09_h10_signals_to_nowhere)
 }
 END_TEST
 
+/* What connect left in the registers of VP 0. */
+static void synic_as_it_was(void)
+{
+	uint64_t page = EVIL_SYNIC * 4096ull;
+
+	ck_assert_int_eq(evil_wrmsr(&g, 0, HV_MSR_SIMP, page | HV_SYNIC_PAGE_ENABLE), 0);
+	ck_assert_int_eq(evil_wrmsr(&g, 0, HV_MSR_SIEFP, (page + 4096) | HV_SYNIC_PAGE_ENABLE), 0);
+	ck_assert_int_eq(evil_wrmsr(&g, 0, HV_MSR_SINT0 + HV_VMBUS_SINT, 0x20), 0);
+	ck_assert_int_eq(evil_wrmsr(&g, 0, HV_MSR_SCONTROL, HV_SCONTROL_ENABLE), 0);
+}
+
+/* H14: both pages where something else is, with traffic; and where nothing is. */
+START_TEST(h14_synic_pages_anywhere)
+{
+	static const uint64_t in[] = { 0, EVIL_SYNIC + 2, EVIL_RINGS, EVIL_BUF, EVIL_PAGES - 1 };
+	static const uint64_t out[] = { EVIL_PAGES, 1ull << 40, (1ull << 52) - 1 };
+	struct vstor_packet p = evil_tur();
+
+	hostile_begin(&g, EVIL_READY);
+	for (uint32_t i = 0; i < ARRAY_SIZE(in) + ARRAY_SIZE(out); i++) {
+		bool ram = i < ARRAY_SIZE(in);
+		uint64_t page = ram ? in[i] : out[i - ARRAY_SIZE(in)];
+
+		for (uint32_t msr = HV_MSR_SIEFP; msr <= HV_MSR_SIMP; msr++)
+			ck_assert_int_eq(
+				evil_wrmsr(&g, 0, msr, page << 12 | HV_SYNIC_PAGE_ENABLE) == 0,
+				ram);
+		for (uint32_t k = 0; k < 8; k++)
+			evil_vstor(&g, k, &p);
+		EVIL_SAY(&g, VMBUS_MSG_MODIFYCHANNEL, 0, EVIL_RELID, 99); /* a message back */
+		usleep(1000);
+	}
+	synic_as_it_was();
+	hostile_end(&g, &(struct proof){ .lost = true });
+}
+END_TEST
+
+/* H15: a message that waits while its SINT is masked comes when it is not, once. */
+START_TEST(h15_sint_changes_while_a_message_waits)
+{
+	static const uint64_t bad[] = { 0, 15, HV_SINT_AUTO_EOI | 3, HV_SINT_POLLING | 15 };
+	const uint32_t sint = HV_MSR_SINT0 + HV_VMBUS_SINT;
+	union vmbus_msg m;
+
+	hostile_begin(&g, EVIL_READY);
+	for (uint32_t i = 0; i < 20; i++) {
+		evil_wrmsr(&g, 0, sint, HV_SINT_MASKED);
+		EVIL_SAY(&g, VMBUS_MSG_MODIFYCHANNEL, 0, EVIL_RELID, 99);
+		evil_wrmsr(&g, 0, HV_MSR_SCONTROL, i & 1 ? 0 : HV_SCONTROL_ENABLE);
+		ck_assert_int_ne(evil_wrmsr(&g, 0, sint, bad[i % ARRAY_SIZE(bad)]), 0);
+		evil_wrmsr(&g, 0, sint, 0x20 | (i & 2 ? HV_SINT_AUTO_EOI : HV_SINT_POLLING));
+		evil_wrmsr(&g, 0, HV_MSR_SCONTROL, HV_SCONTROL_ENABLE);
+		evil_expect(&g, VMBUS_MSG_MODIFYCHANNEL_RESPONSE);
+	}
+	ck_assert(!evil_take(&g, &m, 20));
+	synic_as_it_was();
+	evil_verified_io(&g);
+	hostile_end(&g, NULL);
+}
+END_TEST
+
+START_TEST(h21_every_register_all_ones)
+{
+	static const uint32_t vps[] = { 0, 1, EVIL_VPS, UINT32_MAX };
+	uint32_t taken = 0;
+
+	hostile_begin(&g, EVIL_READY);
+	for (uint32_t msr = HV_MSR_GUEST_OS_ID; msr < HV_MSR_GUEST_OS_ID + 0x200; msr++)
+		for (uint32_t i = 0; i < ARRAY_SIZE(vps); i++) {
+			bool ok = !evil_wrmsr(&g, vps[i], msr, UINT64_MAX);
+
+			ck_assert(!ok || vps[i] < EVIL_VPS);
+			taken += ok;
+		}
+	ck_assert_uint_gt(taken, 2 * HV_SINT_COUNT); /* a masked SINT is always legal */
+	synic_as_it_was();
+	evil_verified_io(&g);
+	hostile_end(&g, NULL);
+}
+END_TEST
+
 /* H25: the root only polls the bell, so a full counter or one that blocks hurts nobody. */
 START_TEST(h25_bell_that_is_full_and_blocks)
 {
@@ -358,7 +439,8 @@ HYPERCALL_CASES(HYPERCALL_TEST)
 HOSTILE_MAIN("hostile child process",
 	     HELLO_CASES(NAME) FDS_CASES(NAME) CALL_CASES(NAME) HYPERCALL_CASES(NAME)
 		     h08_answers_never_read,
-	     h09_h10_signals_to_nowhere, h25_bell_that_is_full_and_blocks,
+	     h09_h10_signals_to_nowhere, h25_bell_that_is_full_and_blocks, h14_synic_pages_anywhere,
+	     h15_sint_changes_while_a_message_waits, h21_every_register_all_ones,
 	     h27_grandchild_keeps_everything, x10_name_of_escape_sequences,
 	     f01_killed_with_io_in_flight, f02_stopped_with_io_in_flight,
 	     f03_f04_new_kernel_with_io_in_flight)

@@ -82,7 +82,11 @@ static void connect_guest(struct evil_guest *g, const char *path)
 	struct hv_proc_hello h = evil_hello();
 	int fds[PROC_MAX_FDS], n;
 
-	*g = (struct evil_guest){ .path = path, .sock = evil_socket(path), .bell = -1 };
+	*g = (struct evil_guest){ .path = path,
+				  .sock = evil_socket(path),
+				  .bell = -1,
+				  .rings = EVIL_RINGS,
+				  .relid = EVIL_RELID };
 	ck_assert_int_eq(proc_sock_send(g->sock, &h, sizeof(h), NULL, 0, 0), 0);
 	ck_assert_int_eq(proc_sock_recv(g->sock, &g->welcome, sizeof(g->welcome), fds, &n),
 			 sizeof(g->welcome));
@@ -175,7 +179,7 @@ union vmbus_msg evil_expect(struct evil_guest *g, uint32_t type)
 uint32_t evil_gpadl(struct evil_guest *g, uint32_t id, const uint64_t *pfn, uint64_t first,
 		    uint32_t n)
 {
-	uint32_t w[60] = { VMBUS_MSG_GPADL_HEADER, 0,	     EVIL_RELID, id,
+	uint32_t w[60] = { VMBUS_MSG_GPADL_HEADER, 0,	     g->relid, id,
 			   (8 + 8 * n) | 1u << 16, n * 4096, 0 };
 	uint32_t i;
 
@@ -195,10 +199,10 @@ uint32_t evil_open(struct evil_guest *g, uint32_t relid, uint32_t gpadl, uint32_
 		{ VMBUS_MSG_OPENCHANNEL, 0 }, relid, 77, gpadl, vp, downstream, { 0 }
 	};
 
-	memset(evil_page(g, EVIL_RINGS), 0, 2 * EVIL_RING_PAGES * 4096);
-	g->out = (struct evil_ring){ evil_page(g, EVIL_RINGS), evil_page(g, EVIL_RINGS + 1), 0 };
-	g->in = (struct evil_ring){ evil_page(g, EVIL_RINGS + EVIL_RING_PAGES),
-				    evil_page(g, EVIL_RINGS + EVIL_RING_PAGES + 1), 0 };
+	memset(evil_page(g, g->rings), 0, 2 * EVIL_RING_PAGES * 4096);
+	g->out = (struct evil_ring){ evil_page(g, g->rings), evil_page(g, g->rings + 1), 0 };
+	g->in = (struct evil_ring){ evil_page(g, g->rings + EVIL_RING_PAGES),
+				    evil_page(g, g->rings + EVIL_RING_PAGES + 1), 0 };
 	g->out.ctrl->feature_bits = VMRING_FEATURE_PENDING_SEND_SZ;
 	g->in.ctrl->feature_bits = VMRING_FEATURE_PENDING_SEND_SZ;
 	evil_post(g, HV_CONN_VMBUS_MESSAGE, HV_MESSAGE_VMBUS, &m, sizeof(m), sizeof(m));
@@ -207,14 +211,14 @@ uint32_t evil_open(struct evil_guest *g, uint32_t relid, uint32_t gpadl, uint32_
 
 void evil_close(struct evil_guest *g)
 {
-	EVIL_SAY(g, VMBUS_MSG_CLOSECHANNEL, 0, EVIL_RELID);
+	EVIL_SAY(g, VMBUS_MSG_CLOSECHANNEL, 0, g->relid);
 }
 
 static void take_bell(struct evil_guest *g)
 {
 	struct hv_proc_call call = { .op = HV_PROC_HYPERCALL,
 				     .arg = { HV_CALL_SIGNAL_EVENT | HV_CALL_FAST,
-					      HV_CONN_CHANNEL_BASE + EVIL_RELID } };
+					      HV_CONN_CHANNEL_BASE + g->relid } };
 
 	if (g->bell >= 0)
 		close(g->bell);
@@ -234,6 +238,14 @@ static void init_stor(struct evil_guest *g)
 
 	for (uint32_t i = 0; i < ARRAY_SIZE(steps); i++)
 		ck_assert_uint_eq(evil_vstor_call(g, &steps[i]).p.status, 0);
+}
+
+void evil_reopen(struct evil_guest *g)
+{
+	evil_close(g);
+	ck_assert_uint_eq(evil_open(g, g->relid, EVIL_GPADL, 0, EVIL_RING_PAGES), 0);
+	take_bell(g);
+	init_stor(g);
 }
 
 void evil_restart(struct evil_guest *g, enum evil_stage stage)
@@ -260,6 +272,36 @@ void evil_restart(struct evil_guest *g, enum evil_stage stage)
 	}
 	if (stage >= EVIL_READY)
 		init_stor(g);
+}
+
+uint32_t evil_sub_offered(struct evil_guest *g)
+{
+	struct vstor_packet p = { .operation = VSTOR_OP_CREATE_SUB_CHANNELS,
+				  .sub_channel_count = 1 };
+	union vmbus_msg m;
+
+	ck_assert_uint_eq(evil_vstor_call(g, &p).p.status, 0);
+	m = evil_expect(g, VMBUS_MSG_OFFERCHANNEL);
+	ck_assert_uint_eq(m.offer.sub_index, 1);
+	return m.offer.relid;
+}
+
+void evil_sub_open(struct evil_guest *sub, const struct evil_guest *g, uint32_t relid)
+{
+	*sub = *g;
+	sub->bell = -1;
+	sub->rings = EVIL_SUB_RINGS;
+	sub->relid = relid;
+	ck_assert_uint_eq(
+		evil_gpadl(sub, EVIL_SUB_GPADL, NULL, EVIL_SUB_RINGS, 2 * EVIL_RING_PAGES), 0);
+	ck_assert_uint_eq(evil_open(sub, relid, EVIL_SUB_GPADL, 1, EVIL_RING_PAGES), 0);
+	take_bell(sub);
+}
+
+void evil_sub_end(struct evil_guest *sub)
+{
+	close(sub->bell);
+	sub->bell = -1;
 }
 
 void evil_reach(struct evil_guest *g, const char *path, enum evil_stage stage)

@@ -25,9 +25,11 @@
 #define EVIL_RING_SIZE	((EVIL_RING_PAGES - 1) * 4096u)
 #define EVIL_BUF	256u /* 64 pages of data */
 #define EVIL_FREE	512u
+#define EVIL_SUB_RINGS	600u /* of a sub-channel */
 
 #define EVIL_RELID	1u /* of the first controller: relids are given in the order of offers */
 #define EVIL_GPADL	0xe1e10u
+#define EVIL_SUB_GPADL	0xe1e11u
 
 struct evil_ring {
 	struct vmring_ctrl *ctrl;
@@ -42,7 +44,8 @@ struct evil_guest {
 	struct hv_proc_irq_page *irq;
 	struct hv_proc_welcome welcome;
 	struct evil_ring out, in;
-	uint64_t answers; /* packets received */
+	uint32_t rings, relid; /* first page of the rings; the channel they are for */
+	uint64_t answers;      /* packets received */
 };
 
 struct evil_packet {
@@ -97,6 +100,16 @@ uint32_t evil_gpadl(struct evil_guest *g, uint32_t id, const uint64_t *pfn, uint
 uint32_t evil_open(struct evil_guest *g, uint32_t relid, uint32_t gpadl, uint32_t vp,
 		   uint32_t downstream);
 void evil_close(struct evil_guest *g);
+/* Closed, opened and initialised anew, by a guest that has been ready. */
+void evil_reopen(struct evil_guest *g);
+
+/* ---- the sub-channel, one with EVIL_VPS = 2 ------------------------------------------------ */
+
+/* Asks for it and takes its offer; its relid. */
+uint32_t evil_sub_offered(struct evil_guest *g);
+/* Opens it: @sub is the same guest with the sub-channel's rings, to be ended before @g. */
+void evil_sub_open(struct evil_guest *sub, const struct evil_guest *g, uint32_t relid);
+void evil_sub_end(struct evil_guest *sub);
 
 /* ---- rings ---------------------------------------------------------------------------------- */
 

@@ -170,6 +170,22 @@ START_TEST(p17_answers_never_read)
 }
 END_TEST
 
+/* No ranges are right where no data is wanted. */
+START_TEST(p03_no_ranges_where_none_are_needed)
+{
+	struct vstor_packet p = evil_tur();
+	uint8_t body[8 + VSTOR_PACKET] = { 0 };
+	struct evil_packet a;
+
+	hostile_begin(&g, EVIL_READY);
+	memcpy(body + 8, &p, VSTOR_PACKET);
+	evil_send(&g, GPA, 3, 1, 5, body, sizeof(body));
+	ck_assert(evil_recv(&g, &a, 10000));
+	ck_assert_uint_eq(a.p.srb.srb_status, VSTOR_SRB_SUCCESS);
+	hostile_end(&g, NULL);
+}
+END_TEST
+
 /* A control operation with pages, data where none belongs. */
 START_TEST(p18_control_operation_with_pages)
 {
@@ -189,5 +205,6 @@ END_TEST
 
 PACKET_CASES(PACKET_TEST)
 
-HOSTILE_MAIN("hostile guest: packets", PACKET_CASES(NAME) p12_hundreds_of_ranges,
-	     p15_ids_are_echoed, p17_answers_never_read, p18_control_operation_with_pages)
+HOSTILE_MAIN("hostile guest: packets", PACKET_CASES(NAME) p03_no_ranges_where_none_are_needed,
+	     p12_hundreds_of_ranges, p15_ids_are_echoed, p17_answers_never_read,
+	     p18_control_operation_with_pages)

@@ -207,6 +207,70 @@ START_TEST(s21_x01_every_allocation_length)
 }
 END_TEST
 
+/* S10: a command that fails, with every room for its sense: what is announced fits the packet. */
+START_TEST(s10_sense_of_every_length)
+{
+	static const uint8_t beyond[10] = { 0x28, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 8 };
+	struct vstor_packet p = evil_srb(0, beyond, 10, IN, 4096);
+
+	hostile_begin(&g, EVIL_READY);
+	for (uint32_t n = 0; n <= 255; n += n < 24 ? 1 : 33) {
+		struct evil_packet a;
+
+		p.srb.sense_info_length = (uint8_t)n;
+		a = answer_of(&p, 4096);
+		ck_assert_uint_ne(a.p.srb.srb_status & VSTOR_SRB_CODE_MASK, VSTOR_SRB_SUCCESS);
+		ck_assert_uint_le(a.p.srb.sense_info_length, VSTOR_SENSE_ROOM);
+		for (uint32_t k = 18; k < VSTOR_SENSE_ROOM; k++) /* behind the sense data */
+			ck_assert_uint_eq(a.p.srb.sense[k], 0);
+	}
+	hostile_end(&g, NULL);
+}
+END_TEST
+
+/* The opcodes REPORT SUPPORTED OPERATION CODES lists; bit 0 of the answer's flags: by action. */
+static void list_opcodes(uint8_t listed[256])
+{
+	static const uint8_t all[12] = { 0xa3, 0x0c, 0, 0, 0, 0, 0, 0, 0x10 };
+	struct vstor_packet p = evil_srb(0, all, 12, IN, 4096);
+	const uint8_t *buf = evil_page(&g, EVIL_BUF);
+	uint32_t len;
+
+	ck_assert_uint_eq(answer_of(&p, 4096).p.srb.srb_status, VSTOR_SRB_SUCCESS);
+	len = (uint32_t)buf[0] << 24 | (uint32_t)buf[1] << 16 | (uint32_t)buf[2] << 8 | buf[3];
+	ck_assert_uint_gt(len, 8 * 20);
+	ck_assert_uint_le(len, 4092);
+	for (uint32_t i = 0; i < len; i += 8)
+		listed[buf[4 + i]] = 1 + (buf[4 + i + 5] & 1);
+}
+
+/*
+ * S23: each opcode there is, sent without data and without arguments: unknown exactly when it is
+ * not in the list. (Those with service actions need one; zero need not be one of them.)
+ */
+START_TEST(s23_opcodes_are_those_that_are_listed)
+{
+	static const uint8_t len[8] = { 6, 10, 10, 16, 16, 12, 10, 10 };
+	uint8_t listed[256] = { 0 }, cdb[16] = { 0 };
+	struct vstor_packet p;
+	struct evil_packet a;
+
+	hostile_begin(&g, EVIL_READY);
+	list_opcodes(listed);
+	for (uint32_t op = 0; op < 256; op++) {
+		cdb[0] = (uint8_t)op;
+		p = evil_srb(0, cdb, len[op >> 5], NONE, 0);
+		a = answer_of(&p, 0);
+		if (listed[op] < 2)
+			ck_assert_msg((a.p.srb.sense[12] == 0x20) == !listed[op],
+				      "opcode %02x: listed %u, but %02x/%02x", op, listed[op],
+				      a.p.srb.sense[2], a.p.srb.sense[12]);
+	}
+	memset(evil_page(&g, EVIL_BUF), 0, 4096);
+	hostile_end(&g, NULL);
+}
+END_TEST
+
 /* ---- many at once
  * ---------------------------------------------------------------------------------- */
 
@@ -294,6 +358,49 @@ START_TEST(s25_resets_all_day)
 }
 END_TEST
 
+/* S27: no regard for any depth, as fast as the ring takes it; each is answered, once. */
+START_TEST(s27_far_more_than_any_depth)
+{
+	struct vstor_packet p = evil_rw(LUN_FILE, false, 0, 8);
+	static uint8_t seen[4000];
+	struct evil_packet a;
+	uint32_t sent = 0, got = 0, n = sizeof(seen) / SLOWER;
+
+	hostile_begin(&g, EVIL_READY);
+	while (got < n) {
+		for (; sent < n && evil_out_free(&g) >= 200; sent++)
+			evil_srb_send(&g, sent, &p, EVIL_BUF + sent % 64, 4096, 0);
+		ck_assert(evil_recv(&g, &a, 20000));
+		ck_assert_uint_lt(a.desc.trans_id, sent);
+		ck_assert_uint_eq(seen[a.desc.trans_id]++, 0);
+		ck_assert_uint_eq(a.p.srb.srb_status, VSTOR_SRB_SUCCESS);
+		got++;
+	}
+	hostile_end(&g, NULL);
+}
+END_TEST
+
+/* S28: every slot asked for at a disk that takes its time; the others answer meanwhile. */
+START_TEST(s28_slow_disk_beside_others)
+{
+	struct vstor_packet slow = evil_rw(LUN_SLOW, false, 0, 1), quick = evil_tur();
+	struct evil_packet a;
+	uint32_t sent, i, early = 0, got = 0;
+
+	hostile_begin(&g, EVIL_READY);
+	for (sent = 0; evil_out_free(&g) >= 200 + 20 * 88; sent++)
+		evil_srb_send(&g, 1000 + sent, &slow, EVIL_BUF, 512, 0);
+	for (i = 0; i < 20; i++)
+		evil_vstor(&g, i, &quick);
+	for (; got < sent + 20; got++) {
+		ck_assert(evil_recv(&g, &a, 20000));
+		early += a.desc.trans_id < 20 && got < sent;
+	}
+	ck_assert_uint_eq(early, 20);
+	hostile_end(&g, NULL);
+}
+END_TEST
+
 /* The buffer changes while it is written: the disk holds bytes of one version or the other. */
 START_TEST(s29_buffer_changes_during_a_write)
 {
@@ -342,5 +449,7 @@ RESET_CASES(RESET_TEST)
 
 HOSTILE_MAIN("hostile guest: storage",
 	     SRB_CASES(NAME) OP_CASES(NAME) RESET_CASES(NAME) s03_versions_that_are_not_spoken,
-	     s21_x01_every_allocation_length, s24_flood_of_small_commands, s25_resets_all_day,
+	     s10_sense_of_every_length, s21_x01_every_allocation_length,
+	     s23_opcodes_are_those_that_are_listed, s24_flood_of_small_commands, s25_resets_all_day,
+	     s27_far_more_than_any_depth, s28_slow_disk_beside_others,
 	     s29_buffer_changes_during_a_write, s39_reopened_with_io_in_flight)

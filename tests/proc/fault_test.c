@@ -28,15 +28,16 @@
 #include "vmwp/root_priv.h"
 #include "vsc/storvsc.h"
 
-#define MIB	    (1u << 20)
-#define DISK	    (8u * MIB)
-#define MEMORY	    (24u * MIB)
-#define MS	    1000000ull
+#define MIB	      (1u << 20)
+#define DISK	      (8u * MIB)
+#define MEMORY	      (24u * MIB)
+#define MS	      1000000ull
 
-#define SENSE_WRITE 0x030c00u
-#define SENSE_READ  0x031100u
-#define SENSE_SPACE 0x072707u
-#define SENSE_DEAD  0x044400u
+#define SENSE_WRITE   0x030c00u
+#define SENSE_READ    0x031100u
+#define SENSE_SPACE   0x072707u
+#define SENSE_DEAD    0x044400u
+#define SENSE_PROTECT 0x072700u
 
 enum { LUN_OTHER, LUN_BAD };
 
@@ -493,6 +494,21 @@ START_TEST(f19_device_disappears)
 }
 END_TEST
 
+/* The file system turned read-only underneath: writes are refused as such, reads go on. */
+START_TEST(f19_file_system_turns_read_only)
+{
+	ck_assert(begin(&(struct scene){ .keys = ",fault=write/zero/discard:erofs" }));
+	ck_assert_uint_eq(one(STORVSC_READ, LUN_BAD, 0, 4096), 0);
+	for (int i = 0; i < 3; i++)
+		ck_assert_uint_eq(one(STORVSC_WRITE, LUN_BAD, 0, 4096), SENSE_PROTECT);
+	ck_assert_uint_eq(one(STORVSC_READ, LUN_BAD, 0, 4096), 0);
+	kill(root_pid, SIGUSR1);
+	for (int i = 0; i < 1000 && one(STORVSC_WRITE, LUN_BAD, 0, 4096); i++)
+		usleep(1000);
+	ck_assert_uint_eq(one(STORVSC_WRITE, LUN_BAD, 4096, 4096), 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("faults of disks");
@@ -513,6 +529,7 @@ int main(void)
 	tcase_add_loop_test(tc, f19_image_is_removed_or_replaced, 0, 2);
 	tcase_add_test(tc, f19_image_is_truncated);
 	tcase_add_test(tc, f19_device_disappears);
+	tcase_add_test(tc, f19_file_system_turns_read_only);
 	suite_add_tcase(suite, tc);
 	sr = srunner_create(suite);
 	srunner_run_all(sr, CK_ENV);

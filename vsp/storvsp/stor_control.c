@@ -14,6 +14,7 @@
 #include "vsp/storvsp/stor_priv.h"
 
 #include "base/log.h"
+#include "base/nospec.h"
 
 typedef uint32_t (*control_fn)(struct stor_chan *c, const struct vstor_packet *in,
 			       struct vstor_packet *out);
@@ -263,8 +264,10 @@ static void refuse(struct stor_chan *c, const struct vmpkt *pkt, struct vstor_pa
 static void dispatch(struct stor_chan *c, const struct vmpkt *pkt, const struct vstor_packet *in)
 {
 	struct vstor_packet out = { .operation = VSTOR_OP_COMPLETE_IO };
-	const struct op_desc *d = in->operation < VSTOR_OP_COUNT ? &ops[in->operation] : NULL;
+	const struct op_desc *d = NULL;
 
+	if (in->operation < VSTOR_OP_COUNT)
+		d = &ops[index_nospec(in->operation, VSTOR_OP_COUNT)];
 	if (!d || !d->states ||
 	    (pkt->type == VMPKT_GPA_DIRECT && in->operation != VSTOR_OP_EXECUTE_SRB)) {
 		out.status = VSTOR_STATUS_INVALID_DEVICE_REQUEST;

@@ -256,6 +256,33 @@ START_TEST(counters_outlive_their_queue)
 }
 END_TEST
 
+/* Flags of the mapping that @at is in, as /proc says them. */
+static const char *mapping_flags(const void *at)
+{
+	static char line[512];
+	unsigned long from = 0, to = 0;
+	FILE *f = fopen("/proc/self/smaps", "r");
+
+	ck_assert_ptr_nonnull(f);
+	while (fgets(line, sizeof(line), f)) {
+		if (!strncmp(line, "VmFlags:", 8) && (uintptr_t)at >= from && (uintptr_t)at < to)
+			break;
+		sscanf(line, "%lx-%lx ", &from, &to);
+	}
+	fclose(f);
+	return line;
+}
+
+/* X04: what is copied on its way between guests and the disk is as private as their memory. */
+START_TEST(x04_bounce_buffers_are_not_dumped)
+{
+	rig_loop(&r, LOOP_EPOLL);
+	rig_open(&r, &(struct blk_config){ .path = r.path, .direct = 1 });
+	ck_assert_ptr_nonnull(strstr(mapping_flags(file_queue(r.q)->slot_memory), " dd"));
+	ck_assert_ptr_null(strstr(mapping_flags(&r), " dd"));
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("blk_queue");
@@ -271,6 +298,7 @@ int main(void)
 	tcase_add_loop_test(tc, a_flood_comes_back, 0, WAYS);
 	tcase_add_loop_test(tc, bounce_buffers_run_out_and_come_back, 0, WAYS);
 	tcase_add_test(tc, counters_outlive_their_queue);
+	tcase_add_test(tc, x04_bounce_buffers_are_not_dumped);
 	suite_add_tcase(s, tc);
 	return rig_run_suite(s);
 }

@@ -28,6 +28,7 @@ int file_slots_init(struct file_queue *fq)
 			free(fq->slots);
 			return -ENOMEM;
 		}
+		madvise(m, (size_t)FILE_SLOTS * FILE_SLOT_BYTES, MADV_DONTDUMP); /* guests' data */
 		fq->slot_memory = m;
 	}
 	for (int i = FILE_SLOTS - 1; i >= 0; i--) {
