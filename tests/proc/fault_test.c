@@ -37,6 +37,7 @@
 #define SENSE_READ  0x031100u
 #define SENSE_SPACE 0x072707u
 #define SENSE_DEAD  0x044400u
+#define SENSE_RO    0x072700u
 
 enum { LUN_OTHER, LUN_BAD };
 
@@ -467,6 +468,134 @@ START_TEST(f19_image_is_removed_or_replaced)
 }
 END_TEST
 
+/* In the mount namespace of the root; its errno. */
+static int remount(bool away)
+{
+	char at[64];
+	int ns, err, status;
+	pid_t pid = fork();
+
+	if (!pid) {
+		snprintf(at, sizeof(at), "/proc/%d/ns/mnt", root_pid);
+		ns = open(at, O_RDONLY | O_CLOEXEC);
+		if (ns < 0 || setns(ns, CLONE_NEWNS))
+			_exit(255);
+		/* @image is the mount point: the root's copy has the file's name behind it */
+		err = away ? umount2(image, MNT_DETACH)
+			   : mount(NULL, image, NULL, MS_REMOUNT | MS_RDONLY, NULL);
+		_exit(err ? errno : 0);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+/*
+ * Somebody wants the file system read-only, or away: the kernel does not let him while the image
+ * is open, or lets the image stay; so the guest hears nothing of it.
+ */
+START_TEST(f19_read_only_remount)
+{
+	if (!begin(&(struct scene){ .keys = "", .space = 2 * DISK })) {
+		puts("SKIPPED f19_read_only_remount: may not mount a file system");
+		return;
+	}
+	memset(buf, 0x51, 4096);
+	ck_assert_uint_eq(one(STORVSC_WRITE, LUN_BAD, 0, 4096), 0);
+	ck_assert_int_eq(remount(false), EBUSY);
+	ck_assert_uint_eq(one(STORVSC_WRITE, LUN_BAD, 4096, 4096), 0);
+	ck_assert_int_eq(remount(true), 0);
+	ck_assert_uint_eq(one(STORVSC_WRITE, LUN_BAD, 8192, 4096), 0);
+	ck_assert_uint_eq(one(STORVSC_FLUSH, LUN_BAD, 0, 0), 0);
+	for (int i = 0; i < 3; i++) {
+		memset(buf, 0, 4096);
+		ck_assert_uint_eq(one(STORVSC_READ, LUN_BAD, i * 4096, 4096), 0);
+		ck_assert_uint_eq(buf[4095], 0x51);
+	}
+}
+END_TEST
+
+/* The other kind, which a file system does to itself after an error: under the open image. */
+START_TEST(f19_file_system_turns_read_only)
+{
+	ck_assert(begin(&(struct scene){
+		.keys = ",fault=write/discard/zero:2048-16383:erofs+flush:erofs" }));
+	memset(buf, 0x52, 4096);
+	ck_assert_uint_eq(one(STORVSC_WRITE, LUN_BAD, 0, 4096), 0);
+	ck_assert_uint_eq(one(STORVSC_WRITE, LUN_BAD, MIB, 4096), SENSE_RO);
+	ck_assert_int_ne(storvsc_discard(s, 0, LUN_BAD, MIB, MIB), 0);
+	ck_assert_int_ne(storvsc_zero(s, 0, LUN_BAD, MIB, 4096), 0);
+	memset(buf, 0, 4096);
+	ck_assert_uint_eq(one(STORVSC_READ, LUN_BAD, 0, 4096), 0);
+	ck_assert_uint_eq(buf[4095], 0x52);
+	/* What was written before may never get there, and no later flush may say it did. */
+	ck_assert_uint_eq(one(STORVSC_FLUSH, LUN_BAD, 0, 0), SENSE_DEAD);
+	kill(root_pid, SIGUSR1);
+	for (int i = 0; i < 1000 && one(STORVSC_WRITE, LUN_BAD, MIB, 4096); i++)
+		usleep(1000);
+	ck_assert_uint_eq(one(STORVSC_FLUSH, LUN_BAD, 0, 0), SENSE_DEAD);
+}
+END_TEST
+
+/* ---- a neighbour on the same disk
+ * ----------------------------------------------------------------------------------- */
+
+#define KEY_MINE   0x11u
+#define KEY_THEIRS 0x22u
+
+enum { PR_REGISTER, PR_RESERVE, PR_PREEMPT_AND_ABORT = 5 };
+
+static int pr_out(struct storvsc *who, uint8_t action, uint8_t key, uint8_t sa_key)
+{
+	uint8_t cdb[16] = { 0x5f, action, action ? 1 : 0, [8] = 24 }, sense[18], *list;
+	int err = -EAGAIN;
+
+	list = who == s ? buf : storvsc_alloc(who, 4096);
+	ck_assert_ptr_nonnull(list);
+	memset(list, 0, 24);
+	list[7] = key;
+	list[15] = sa_key;
+	for (int i = 0; i < 4 && err; i++) /* unit attentions */
+		err = storvsc_scsi(who, 0, LUN_BAD, cdb, 0, list, 24, NULL, sense);
+	return err;
+}
+
+/*
+ * What a fencing agent relies on: behind the GOOD of PREEMPT AND ABORT nothing of the guest that
+ * it removed reaches the medium, not even what its disk had been holding back.
+ */
+START_TEST(preempt_and_abort_keeps_old_writes_out)
+{
+	struct storvsc_config cfg = { .depth = 64 };
+	uint8_t mine[512] = { 1 };
+	struct storvsc *other;
+	char why[256];
+
+	ck_assert(begin(&(struct scene){ .keys = ",fault=write:stuck" }));
+	ck_assert_msg(!storvsc_attach(&other, sock, 0, MEMORY, &cfg, why, sizeof(why)), "%s", why);
+	ck_assert_int_eq(pr_out(s, PR_REGISTER, 0, KEY_MINE), 0);
+	ck_assert_int_eq(pr_out(other, PR_REGISTER, 0, KEY_THEIRS), 0);
+	ck_assert_int_eq(pr_out(s, PR_RESERVE, KEY_MINE, 0), 0);
+	memset(buf, 0x99, MIB);
+	for (uint32_t i = 1; i < 16; i++)
+		post(i, STORVSC_WRITE, LUN_BAD, i * 4096, 4096);
+	while (!strstr(inspect(), "\"held\":15"))
+		usleep(1000);
+	ck_assert_int_eq(pr_out(other, PR_PREEMPT_AND_ABORT, KEY_THEIRS, KEY_MINE), 0);
+	ck_assert_int_eq(reap(15, 20000), 15);
+	for (uint32_t i = 1; i < 16; i++)
+		ck_assert_int_ne(ios[i].result, 0);
+	kill(root_pid, SIGUSR1);
+	for (uint32_t i = 1; i < 16; i++) {
+		ck_assert_uint_eq(one(STORVSC_READ, LUN_BAD, i * 4096, 4096), 0);
+		ck_assert_uint_eq(buf[0], 0);
+	}
+	ck_assert_int_ne(storvsc_write(s, 0, LUN_BAD, buf, 0, 4096, 0), 0);
+	ck_assert_int_eq(storvsc_write(other, 0, LUN_BAD, mine, 0, 512, 0), 0);
+	storvsc_detach(other);
+}
+END_TEST
+
 /* Cut off underneath: an error where it ended, not zeroes; what is left stays readable. */
 START_TEST(f19_image_is_truncated)
 {
@@ -513,6 +642,9 @@ int main(void)
 	tcase_add_loop_test(tc, f19_image_is_removed_or_replaced, 0, 2);
 	tcase_add_test(tc, f19_image_is_truncated);
 	tcase_add_test(tc, f19_device_disappears);
+	tcase_add_test(tc, f19_read_only_remount);
+	tcase_add_test(tc, f19_file_system_turns_read_only);
+	tcase_add_test(tc, preempt_and_abort_keeps_old_writes_out);
 	suite_add_tcase(suite, tc);
 	sr = srunner_create(suite);
 	srunner_run_all(sr, CK_ENV);

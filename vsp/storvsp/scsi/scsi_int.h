@@ -108,13 +108,17 @@ struct scsi_nexus {
 	uint32_t attentions;	    /* bit per enum scsi_ua; any thread sets, any loop takes */
 	uint32_t situation;	    /* enum scsi_situation; written under the LUN's lock */
 	struct scsi_target *target; /* whose entry this is */
-	bool prevents;		    /* medium removal; this and the next under the LUN's lock */
+	bool prevents;		    /* medium removal; this and the next two under the LUN's lock */
+	bool aborted;		    /* just lost its registration, and its commands with it */
 	uint8_t event;		    /* of the medium, not yet reported */
 	struct scsi_nexus *next;    /* of the same LUN; under the LUN's lock */
 };
 
 struct scsi_target {
 	uint8_t initiator[SCSI_INITIATOR_LEN];
+	pthread_mutex_t abort_lock; /* this and the next two; taken under a LUN's lock */
+	void (*abort)(void *ctx, uint8_t number, struct scsi_fence *f);
+	void *abort_ctx;
 	struct scsi_nexus nexus[SCSI_MAX_LUNS];
 };
 
@@ -338,6 +342,9 @@ void scsi_update_situations(struct scsi_lun *l);
 void scsi_update_situation(struct scsi_lun *l, struct scsi_nexus *n);
 /* @t is no initiator of @l any more. Under the LUN's lock. */
 void scsi_reserve_forget(struct scsi_lun *l, const struct scsi_target *t);
+
+/* What the initiator at @n has in flight there is aborted. Under the LUN's lock. */
+void scsi_nexus_abort(struct scsi_nexus *n, struct scsi_fence *f);
 
 /* scsi_pr.c */
 int scsi_pr_create(struct scsi_lun *l, const struct scsi_pr_keeper *keeper);
