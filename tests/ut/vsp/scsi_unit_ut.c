@@ -160,6 +160,16 @@ START_TEST(each_nexus_hears_it)
 }
 END_TEST
 
+/* Section 1: an unknown opcode comes before the news, an unknown service action behind them. */
+START_TEST(attention_and_unknown_commands)
+{
+	scsi_lun_unit_attention(r->lun, SCSI_UA_POWER_ON);
+	ck_assert_uint_eq(NODATA(r, 0x48, Z9), SENSE_OPCODE);
+	ck_assert_uint_eq(IN(r, 8, 0xa3, 0x0a, Z8, 0, 0), SENSE_POWER_ON);
+	ck_assert_uint_eq(IN(r, 8, 0xa3, 0x0a, Z8, 0, 0), SENSE_CDB_FIELD);
+}
+END_TEST
+
 /* ---- counters
  * ------------------------------------------------------------------------------------------ */
 
@@ -207,6 +217,7 @@ int main(void)
 	tcase_add_test(t, attention_survives_what_guests_overlook);
 	tcase_add_test(t, request_sense_takes_the_attention);
 	tcase_add_test(t, each_nexus_hears_it);
+	tcase_add_test(t, attention_and_unknown_commands);
 	tcase_add_test(t, statistics);
 	suite_add_tcase(s, t);
 	return rig_main(s);

@@ -10,7 +10,8 @@ void scsi_fence_init(struct scsi_fence *f, void (*passed)(struct scsi_fence *f))
 
 void scsi_fence_hold(struct scsi_fence *f)
 {
-	__atomic_fetch_add(&f->left, 1, __ATOMIC_RELAXED); /* the caller's own part is still there */
+	__atomic_fetch_add(&f->left, 1,
+			   __ATOMIC_RELAXED); /* the caller's own part is still there */
 }
 
 void scsi_fence_fail(struct scsi_fence *f)

@@ -366,6 +366,8 @@ uint32_t scsi_drive_medium(const struct scsi_task *t, uint32_t *blocks);
 uint8_t scsi_drive_event(struct scsi_nexus *n, bool take, uint8_t *status);
 bool scsi_dvd_ready(struct scsi_task *t, struct scsi_cmd c);
 bool scsi_dvd_read(struct scsi_task *t, struct scsi_cmd c);
+bool scsi_dvd_read_cd(struct scsi_task *t, struct scsi_cmd c);
+bool scsi_dvd_read_cd_msf(struct scsi_task *t, struct scsi_cmd c);
 bool scsi_dvd_capacity(struct scsi_task *t, struct scsi_cmd c);
 bool scsi_dvd_start_stop(struct scsi_task *t, struct scsi_cmd c);
 bool scsi_dvd_prevent(struct scsi_task *t, struct scsi_cmd c);

@@ -280,6 +280,14 @@ bool scsi_execute_nowhere(struct scsi_task *task)
 
 #define MOVES_BLOCKS (OP_RANGE | OP_BLOCKS) /* all the rules of READ and WRITE, mostly */
 
+/* An unknown service action of a known opcode is a field, and news come before fields. */
+static bool execute_unknown(struct scsi_task *t, uint32_t sense)
+{
+	uint32_t news = sense == SENSE_OPCODE ? 0 : scsi_nexus_take_attention(t->nexus);
+
+	return scsi_fail(t, news ? news : sense);
+}
+
 /* Everything that has other rules, or an initiator that must be told of something first. */
 static NOINLINE bool execute_any(struct scsi_task *t)
 {
@@ -291,7 +299,7 @@ static NOINLINE bool execute_any(struct scsi_task *t)
 		return execute_absent(t, t->nexus == &t->nexus->target->nexus[0]);
 	op = find_op(t->lun->ops, t, &sense);
 	if (!op)
-		return scsi_fail(t, sense);
+		return execute_unknown(t, sense);
 	rules = op->flags & load_relaxed(&t->lun->rules);
 	if (rules & OP_THIN)
 		return scsi_fail(t, SENSE_OPCODE);
