@@ -24,8 +24,12 @@
 /* One writer per shard, so that counting on the READ/WRITE path is a plain add. */
 struct scsi_counts {
 	uint64_t transfers[2], bytes[2]; /* by BLK_READ and BLK_WRITE */
+	/*
+	 * WRITEs that are only counted, see scsi_lock.c. Together with transfers[BLK_WRITE], which
+	 * has the others, and those that failed as minus one, they are the number of all.
+	 */
+	uint64_t begun, ended;
 	uint64_t flushes, others, errors;
-	uint64_t writing; /* WRITEs in flight that are only counted, see scsi_lock.c */
 } __attribute__((aligned(CACHE_LINE)));
 
 #define SCSI_SHARDS 16 /* the last is shared by all threads after the first fifteen */
@@ -164,14 +168,21 @@ ALWAYS_INLINE struct scsi_counts *scsi_own_counts(struct scsi_lun *l)
 /* @n: what scsi_write_begin() said. */
 ALWAYS_INLINE void scsi_write_end(struct scsi_lun *l, struct scsi_counts *n)
 {
-	store_release(&n->writing, n->writing - 1); /* L3 */
+	store_release(&n->ended, n->ended + 1); /* L3 */
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	if (unlikely(load_relaxed(&l->strict)))
 		scsi_counted_gone(l);
 }
 
+/* The same for one that wrote nothing. */
+ALWAYS_INLINE void scsi_write_forget(struct scsi_lun *l, struct scsi_counts *n)
+{
+	store_relaxed(&n->transfers[BLK_WRITE], n->transfers[BLK_WRITE] - 1);
+	scsi_write_end(l, n);
+}
+
 /*
- * Before a WRITE goes out. It may, and scsi_write_end() follows, on the same thread; or NULL:
+ * Before a WRITE goes out. It may, and one of these two follows, on the same thread; or NULL:
  * it has to lock its range.
  */
 ALWAYS_INLINE struct scsi_counts *scsi_write_begin(struct scsi_lun *l)
@@ -180,11 +191,12 @@ ALWAYS_INLINE struct scsi_counts *scsi_write_begin(struct scsi_lun *l)
 
 	if (unlikely(!n))
 		return NULL;
-	store_relaxed(&n->writing, n->writing + 1);
+	__asm__("" : "+r"(n)); /* a pointer, not an index that is scaled again at each use */
+	store_relaxed(&n->begun, n->begun + 1);
 	__atomic_signal_fence(__ATOMIC_SEQ_CST); /* the CPU's part is membarrier()'s */
 	if (likely(!load_acquire(&l->strict)))	 /* L1, L4 */
 		return n;
-	scsi_write_end(l, n);
+	scsi_write_forget(l, n);
 	return NULL;
 }
 
