@@ -28,16 +28,16 @@
 #include "vmwp/root_priv.h"
 #include "vsc/storvsc.h"
 
-#define MIB	      (1u << 20)
-#define DISK	      (8u * MIB)
-#define MEMORY	      (24u * MIB)
-#define MS	      1000000ull
+#define MIB	    (1u << 20)
+#define DISK	    (8u * MIB)
+#define MEMORY	    (24u * MIB)
+#define MS	    1000000ull
 
-#define SENSE_WRITE   0x030c00u
-#define SENSE_READ    0x031100u
-#define SENSE_SPACE   0x072707u
-#define SENSE_DEAD    0x044400u
-#define SENSE_PROTECT 0x072700u
+#define SENSE_WRITE 0x030c00u
+#define SENSE_READ  0x031100u
+#define SENSE_SPACE 0x072707u
+#define SENSE_DEAD  0x044400u
+#define SENSE_RO    0x072700u
 
 enum { LUN_OTHER, LUN_BAD };
 
@@ -52,6 +52,7 @@ struct scene {
 	const char *keys; /* of the disk at LUN_BAD, behind its path */
 	uint64_t space;	  /* of a file system of the root's own for the image; 0 = none */
 	uint32_t stuck_ms;
+	uint32_t io_threads;
 };
 
 static struct root *the_root;
@@ -75,16 +76,22 @@ static void *heal(void *set)
 	return NULL;
 }
 
+static sigset_t for_healer;
+
+/* Before any other thread is there, which would take them. */
+static void block_signals(void)
+{
+	sigemptyset(&for_healer);
+	sigaddset(&for_healer, SIGUSR1);
+	sigaddset(&for_healer, SIGUSR2);
+	pthread_sigmask(SIG_BLOCK, &for_healer, NULL);
+}
+
 static pthread_t start_healer(void)
 {
-	static sigset_t set;
 	pthread_t t;
 
-	sigemptyset(&set);
-	sigaddset(&set, SIGUSR1);
-	sigaddset(&set, SIGUSR2);
-	pthread_sigmask(SIG_BLOCK, &set, NULL);
-	if (pthread_create(&t, NULL, heal, &set))
+	if (pthread_create(&t, NULL, heal, &for_healer))
 		_exit(1);
 	return t;
 }
@@ -110,6 +117,7 @@ static void prepare(void)
 	signal(SIGXFSZ, SIG_IGN);
 	signal(SIGTERM, on_term);
 	log_set_fd(open("/dev/null", O_WRONLY));
+	block_signals();
 }
 
 static void root_main(const struct scene *sc, int ready)
@@ -122,7 +130,11 @@ static void root_main(const struct scene *sc, int ready)
 	if (sc->space && !own_file_system(sc->space))
 		exit(write(ready, "?", 1) != 1);
 	cfg = (struct root_config){
-		.socket = sock, .nr_disks = 2, .cpu = -1, .stuck_ms = sc->stuck_ms
+		.socket = sock,
+		.nr_disks = 2,
+		.cpu = -1,
+		.stuck_ms = sc->stuck_ms,
+		.io_threads = sc->io_threads,
 	};
 	cfg.disk[0] = (struct root_disk){ .blk = { .engine = BLK_ENGINE_MEMORY, .size = DISK },
 					  .lun = LUN_OTHER };
@@ -235,7 +247,8 @@ static uint32_t one(uint8_t op, uint8_t lun, uint64_t offset, uint32_t len)
 {
 	post(0, op, lun, offset, len);
 	ck_assert_int_eq(reap(1, 20000), 1);
-	ck_assert(!ios[0].result == !ios[0].sense);
+	ck_assert_msg(!ios[0].result == !ios[0].sense, "op %u lun %u at %llu: %d, sense %x", op,
+		      lun, (unsigned long long)offset, ios[0].result, ios[0].sense);
 	return ios[0].sense;
 }
 
@@ -468,6 +481,179 @@ START_TEST(f19_image_is_removed_or_replaced)
 }
 END_TEST
 
+/* In the mount namespace of the root; its errno. */
+static int remount(bool away)
+{
+	char at[64];
+	int ns, err, status;
+	pid_t pid = fork();
+
+	if (!pid) {
+		snprintf(at, sizeof(at), "/proc/%d/ns/mnt", root_pid);
+		ns = open(at, O_RDONLY | O_CLOEXEC);
+		if (ns < 0 || setns(ns, CLONE_NEWNS))
+			_exit(255);
+		/* @image is the mount point: the root's copy has the file's name behind it */
+		err = away ? umount2(image, MNT_DETACH)
+			   : mount(NULL, image, NULL, MS_REMOUNT | MS_RDONLY, NULL);
+		_exit(err ? errno : 0);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+/*
+ * Somebody wants the file system read-only, or away: the kernel does not let him while the image
+ * is open, or lets the image stay; so the guest hears nothing of it.
+ */
+START_TEST(f19_read_only_remount)
+{
+	if (!begin(&(struct scene){ .keys = "", .space = 2 * DISK })) {
+		puts("SKIPPED f19_read_only_remount: may not mount a file system");
+		return;
+	}
+	memset(buf, 0x51, 4096);
+	ck_assert_uint_eq(one(STORVSC_WRITE, LUN_BAD, 0, 4096), 0);
+	ck_assert_int_eq(remount(false), EBUSY);
+	ck_assert_uint_eq(one(STORVSC_WRITE, LUN_BAD, 4096, 4096), 0);
+	ck_assert_int_eq(remount(true), 0);
+	ck_assert_uint_eq(one(STORVSC_WRITE, LUN_BAD, 8192, 4096), 0);
+	ck_assert_uint_eq(one(STORVSC_FLUSH, LUN_BAD, 0, 0), 0);
+	for (int i = 0; i < 3; i++) {
+		memset(buf, 0, 4096);
+		ck_assert_uint_eq(one(STORVSC_READ, LUN_BAD, i * 4096, 4096), 0);
+		ck_assert_uint_eq(buf[4095], 0x51);
+	}
+}
+END_TEST
+
+/* The other kind, which a file system does to itself after an error: under the open image. */
+START_TEST(f19_file_system_turns_read_only)
+{
+	ck_assert(begin(&(struct scene){
+		.keys = ",fault=write/discard/zero:2048-16383:erofs+flush:erofs" }));
+	memset(buf, 0x52, 4096);
+	ck_assert_uint_eq(one(STORVSC_WRITE, LUN_BAD, 0, 4096), 0);
+	ck_assert_uint_eq(one(STORVSC_WRITE, LUN_BAD, MIB, 4096), SENSE_RO);
+	ck_assert_int_ne(storvsc_discard(s, 0, LUN_BAD, MIB, MIB), 0);
+	ck_assert_int_ne(storvsc_zero(s, 0, LUN_BAD, MIB, 4096), 0);
+	memset(buf, 0, 4096);
+	ck_assert_uint_eq(one(STORVSC_READ, LUN_BAD, 0, 4096), 0);
+	ck_assert_uint_eq(buf[4095], 0x52);
+	/* What was written before may never get there, and no later flush may say it did. */
+	ck_assert_uint_eq(one(STORVSC_FLUSH, LUN_BAD, 0, 0), SENSE_DEAD);
+	kill(root_pid, SIGUSR1);
+	for (int i = 0; i < 1000 && one(STORVSC_WRITE, LUN_BAD, MIB, 4096); i++)
+		usleep(1000);
+	ck_assert_uint_eq(one(STORVSC_FLUSH, LUN_BAD, 0, 0), SENSE_DEAD);
+}
+END_TEST
+
+/* ---- a neighbour on the same disk
+ * ----------------------------------------------------------------------------------- */
+
+#define KEY_MINE   0x11u
+#define KEY_THEIRS 0x22u
+
+enum { PR_REGISTER, PR_RESERVE, PR_CLEAR = 3, PR_PREEMPT_AND_ABORT = 5 };
+
+static uint8_t *other_list; /* its memory */
+
+static int pr_out(struct storvsc *who, uint8_t action, uint8_t key, uint8_t sa_key)
+{
+	uint8_t cdb[16] = { 0x5f, action, action ? 1 : 0, [8] = 24 }, sense[18];
+	uint8_t *list = who == s ? buf : other_list;
+	int err = -EAGAIN;
+
+	memset(list, 0, 24);
+	list[7] = key;
+	list[15] = sa_key;
+	for (int i = 0; i < 4 && err; i++) /* unit attentions */
+		err = storvsc_scsi(who, 0, LUN_BAD, cdb, 0, list, 24, NULL, sense);
+	return err;
+}
+
+static struct storvsc *attach_other(void)
+{
+	struct storvsc_config cfg = { .depth = 64 };
+	struct storvsc *other;
+	char why[256];
+
+	ck_assert_msg(!storvsc_attach(&other, sock, 0, MEMORY, &cfg, why, sizeof(why)), "%s", why);
+	other_list = storvsc_alloc(other, 4096);
+	ck_assert_ptr_nonnull(other_list);
+	return other;
+}
+
+/*
+ * What a fencing agent relies on: behind the GOOD of PREEMPT AND ABORT nothing of the guest that
+ * it removed reaches the medium, not even what its disk had been holding back.
+ */
+START_TEST(preempt_and_abort_keeps_old_writes_out)
+{
+	uint8_t mine[512] = { 1 };
+	struct storvsc *other;
+
+	ck_assert(begin(&(struct scene){ .keys = ",fault=write:stuck", .io_threads = 2 }));
+	other = attach_other();
+	ck_assert_int_eq(pr_out(s, PR_REGISTER, 0, KEY_MINE), 0);
+	ck_assert_int_eq(pr_out(other, PR_REGISTER, 0, KEY_THEIRS), 0);
+	ck_assert_int_eq(pr_out(s, PR_RESERVE, KEY_MINE, 0), 0);
+	memset(buf, 0x99, MIB);
+	for (uint32_t i = 1; i < 16; i++)
+		post(i, STORVSC_WRITE, LUN_BAD, i * 4096, 4096);
+	while (!strstr(inspect(), "\"held\":15"))
+		usleep(1000);
+	ck_assert_int_eq(pr_out(other, PR_PREEMPT_AND_ABORT, KEY_THEIRS, KEY_MINE), 0);
+	ck_assert_int_eq(reap(15, 20000), 15);
+	for (uint32_t i = 1; i < 16; i++)
+		ck_assert_int_ne(ios[i].result, 0);
+	kill(root_pid, SIGUSR1);
+	for (uint32_t i = 1; i < 16; i++) {
+		ck_assert_uint_eq(one(STORVSC_READ, LUN_BAD, i * 4096, 4096), 0);
+		ck_assert_uint_eq(buf[0], 0);
+	}
+	ck_assert_int_ne(storvsc_write(s, 0, LUN_BAD, buf, 0, 4096, 0), 0);
+	ck_assert_int_eq(storvsc_write(other, 0, LUN_BAD, mine, 0, 512, 0), 0);
+	storvsc_detach(other);
+}
+END_TEST
+
+#define BURST 60u
+
+/* The same with a disk that does as it is told: writes that the kernel has are waited for. */
+START_TEST(preempt_and_abort_races_with_writes)
+{
+	static uint8_t mark[65536], back[65536];
+	struct storvsc *other;
+
+	ck_assert(begin(&(struct scene){ .keys = "", .io_threads = 2 }));
+	other = attach_other();
+	memset(mark, 0xb0, sizeof(mark));
+	for (int round = 0; round < 10; round++) {
+		ck_assert_int_eq(pr_out(s, PR_REGISTER, 0, KEY_MINE), 0);
+		ck_assert_int_eq(pr_out(other, PR_REGISTER, 0, KEY_THEIRS), 0);
+		memset(buf, 0xa0, BURST * 65536);
+		for (uint32_t i = 0; i < BURST; i++)
+			post(i, STORVSC_WRITE, LUN_BAD, i * 65536, 65536);
+		ck_assert_int_eq(pr_out(other, PR_RESERVE, KEY_THEIRS, 0), 0);
+		ck_assert_int_eq(pr_out(other, PR_PREEMPT_AND_ABORT, KEY_THEIRS, KEY_MINE), 0);
+		for (uint32_t i = 0; i < BURST; i++)
+			ck_assert_int_eq(
+				storvsc_write(other, 0, LUN_BAD, mark, i * 65536, 65536, 0), 0);
+		ck_assert_int_eq(reap(BURST, 20000), BURST);
+		for (uint32_t i = 0; i < BURST; i++) {
+			ck_assert_int_eq(storvsc_read(other, 0, LUN_BAD, back, i * 65536, 65536),
+					 0);
+			ck_assert(!memcmp(back, mark, sizeof(mark)));
+		}
+		ck_assert_int_eq(pr_out(other, PR_CLEAR, KEY_THEIRS, 0), 0);
+	}
+	storvsc_detach(other);
+}
+END_TEST
+
 /* Cut off underneath: an error where it ended, not zeroes; what is left stays readable. */
 START_TEST(f19_image_is_truncated)
 {
@@ -494,21 +680,6 @@ START_TEST(f19_device_disappears)
 }
 END_TEST
 
-/* The file system turned read-only underneath: writes are refused as such, reads go on. */
-START_TEST(f19_file_system_turns_read_only)
-{
-	ck_assert(begin(&(struct scene){ .keys = ",fault=write/zero/discard:erofs" }));
-	ck_assert_uint_eq(one(STORVSC_READ, LUN_BAD, 0, 4096), 0);
-	for (int i = 0; i < 3; i++)
-		ck_assert_uint_eq(one(STORVSC_WRITE, LUN_BAD, 0, 4096), SENSE_PROTECT);
-	ck_assert_uint_eq(one(STORVSC_READ, LUN_BAD, 0, 4096), 0);
-	kill(root_pid, SIGUSR1);
-	for (int i = 0; i < 1000 && one(STORVSC_WRITE, LUN_BAD, 0, 4096); i++)
-		usleep(1000);
-	ck_assert_uint_eq(one(STORVSC_WRITE, LUN_BAD, 4096, 4096), 0);
-}
-END_TEST
-
 int main(void)
 {
 	Suite *suite = suite_create("faults of disks");
@@ -529,7 +700,10 @@ int main(void)
 	tcase_add_loop_test(tc, f19_image_is_removed_or_replaced, 0, 2);
 	tcase_add_test(tc, f19_image_is_truncated);
 	tcase_add_test(tc, f19_device_disappears);
+	tcase_add_test(tc, f19_read_only_remount);
 	tcase_add_test(tc, f19_file_system_turns_read_only);
+	tcase_add_test(tc, preempt_and_abort_keeps_old_writes_out);
+	tcase_add_test(tc, preempt_and_abort_races_with_writes);
 	suite_add_tcase(suite, tc);
 	sr = srunner_create(suite);
 	srunner_run_all(sr, CK_ENV);

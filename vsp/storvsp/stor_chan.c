@@ -67,6 +67,7 @@ int stor_chan_open(struct stor_chan **out, struct storvsp *s, uint16_t sub, stru
 	c->call.fn = chan_called;
 	c->reset_timer.fire = stor_reset_timeout;
 	c->watch.fire = stor_watch_tick;
+	c->fence_timer.fire = stor_fence_timeout;
 	err = map_lazily(c->reqs_len, &c->reqs);
 	if (err)
 		goto free_chan;
@@ -219,6 +220,7 @@ static void chan_end(struct stor_chan *c)
 	released = c->release != 0;
 	c->release = 0;
 	pthread_mutex_unlock(&s->lock);
+	stor_fence_begin(c); /* nothing is in flight: who asked last need not wait */
 	if (released && s->cfg.released)
 		s->cfg.released(s->cfg.released_ctx);
 	/* From here on nobody posts any more; a call on its way comes back here and frees. */
@@ -226,6 +228,7 @@ static void chan_end(struct stor_chan *c)
 		return;
 	loop_timer_cancel(c->loop, &c->reset_timer);
 	loop_timer_cancel(c->loop, &c->watch);
+	loop_timer_cancel(c->loop, &c->fence_timer);
 	stor_chan_free(c);
 	vmbus_device_closed(dev, sub); /* may free the controller */
 }
@@ -242,13 +245,14 @@ static void chan_called(struct loop_call *call)
 
 	/* Pairs with the exchange in stor_chan_post(): what was asked for before is seen. */
 	__atomic_exchange_n(&c->posted, 0, __ATOMIC_ACQ_REL);
+	stor_fence_begin(c);
 	if (c->closing) {
 		if (!c->in_flight)
 			chan_end(c);
 		return;
 	}
-	if (__atomic_exchange_n(&c->abort_asked, 0, __ATOMIC_ACQ_REL)) /* see abort_others() */
-		stor_chan_abort_tasks(c);
+	if (c->resetting)
+		stor_reset_look(c);
 	share_slots(c);
 	stor_chan_release(c);
 	if (!c->sub)
@@ -269,20 +273,23 @@ static void task_aborted(struct scsi_task *t)
 	t->done(t);
 }
 
+bool stor_chan_abort_task(struct stor_chan *c, struct scsi_task *t)
+{
+	c->task_done = t->done;
+	t->done = task_aborted;
+	if (scsi_task_abort(t))
+		return true;
+	t->done = c->task_done;
+	return false;
+}
+
 void stor_chan_abort_tasks(struct stor_chan *c)
 {
 	uint32_t i;
 
-	for (i = 0; i < c->touched; i++) {
-		struct scsi_task *t = &c->reqs[i].task;
-
-		if (!c->reqs[i].start_ns)
-			continue;
-		c->task_done = t->done;
-		t->done = task_aborted;
-		if (!scsi_task_abort(t))
-			t->done = c->task_done;
-	}
+	for (i = 0; i < c->touched; i++)
+		if (c->reqs[i].start_ns)
+			stor_chan_abort_task(c, &c->reqs[i].task);
 }
 
 /* ---- a LUN that left ------------------------------------------------------------------- */
@@ -344,7 +351,7 @@ void stor_chan_close(struct stor_chan *c)
 	c->closing = true;
 	if (c->resetting) { /* its answer has no ring to go to */
 		c->resetting = false;
-		loop_timer_cancel(c->loop, &c->reset_timer);
+		stor_reset_forget(c);
 	}
 	if (c->in_flight) {
 		stor_chan_abort_tasks(c);

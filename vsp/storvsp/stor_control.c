@@ -13,6 +13,8 @@
  */
 #include "vsp/storvsp/stor_priv.h"
 
+#include <stdlib.h>
+
 #include "base/log.h"
 #include "base/nospec.h"
 
@@ -159,18 +161,58 @@ static uint32_t min_len(const struct storvsp *s, const struct op_desc *d)
 
 /* ---- resets ------------------------------------------------------------------------------ */
 
+/* What a reset waits at. It outlives the channel that asked, if it must. */
+struct stor_reset {
+	struct scsi_fence fence;
+	struct storvsp *ctl;
+	struct stor_chan *chan;
+	uint16_t sub;
+};
+
 static void answer_reset(struct stor_chan *c, uint32_t status)
 {
 	struct vstor_packet out = { .operation = VSTOR_OP_COMPLETE_IO, .status = status };
 
 	c->resetting = false;
-	loop_timer_cancel(c->loop, &c->reset_timer);
+	stor_reset_forget(c);
 	stor_reply(c, c->reset_id, &out, c->reset_reply_len);
 }
 
-void stor_reset_finish(struct stor_chan *c)
+void stor_reset_forget(struct stor_chan *c)
 {
-	answer_reset(c, VSTOR_STATUS_SUCCESS);
+	loop_timer_cancel(c->loop, &c->reset_timer);
+	pthread_mutex_lock(&c->ctl->lock);
+	c->reset = NULL;
+	pthread_mutex_unlock(&c->ctl->lock);
+}
+
+void stor_reset_look(struct stor_chan *c)
+{
+	bool over;
+
+	pthread_mutex_lock(&c->ctl->lock);
+	over = !c->reset;
+	pthread_mutex_unlock(&c->ctl->lock);
+	if (over)
+		answer_reset(c, c->reset_status);
+}
+
+/* On any thread; the channel may be gone, or at another reset. */
+static void reset_passed(struct scsi_fence *f)
+{
+	struct stor_reset *r = container_of(f, struct stor_reset, fence);
+	struct storvsp *s = r->ctl;
+	struct stor_chan *c;
+
+	pthread_mutex_lock(&s->lock);
+	c = s->chan[r->sub];
+	if (c == r->chan && c->reset == r) {
+		c->reset = NULL;
+		c->reset_status = f->failed ? VSTOR_STATUS_IO_TIMEOUT : VSTOR_STATUS_SUCCESS;
+		stor_chan_post(c);
+	}
+	pthread_mutex_unlock(&s->lock);
+	free(r);
 }
 
 void stor_reset_timeout(struct loop_timer *t)
@@ -181,50 +223,49 @@ void stor_reset_timeout(struct loop_timer *t)
 	 * The kernel does not give back what it has, and may still write it: so the reset
 	 * failed. Those requests are all answered later, each with its own status.
 	 */
-	log_ratelimited(LOG_WARN, "%s: a reset failed, %u requests are stuck in the kernel",
-			vmbus_chan_name(c->chan), c->in_flight);
+	log_ratelimited(LOG_WARN, "%s: a reset failed, requests are stuck in the kernel",
+			vmbus_chan_name(c->chan));
 	answer_reset(c, VSTOR_STATUS_IO_TIMEOUT);
 	vmbus_device_kick(c->ctl->dev, c->sub);
-}
-
-/* The bus, the adapter and the LUN are those of all channels. */
-static void abort_others(struct stor_chan *c)
-{
-	struct storvsp *s = c->ctl;
-
-	pthread_mutex_lock(&s->lock);
-	for (uint32_t i = 0; i < ARRAY_SIZE(s->chan); i++) {
-		if (!s->chan[i] || s->chan[i] == c)
-			continue;
-		store_release(&s->chan[i]->abort_asked, 1); /* pairs with chan_called() */
-		stor_chan_post(s->chan[i]);
-	}
-	pthread_mutex_unlock(&s->lock);
 }
 
 /*
  * What has not reached the kernel is answered as aborted at once. Transfers in the kernel are
  * not cut short: they complete with their own status (only long UNMAPs and the like stop
- * after their piece), and the answer to the reset comes behind the last of them, so
- * that no host write can follow success. If they hang, the answer is IO_TIMEOUT, in time,
- * and promises nothing. Meanwhile nothing new is read from the ring. The other channels
- * give back what they hold too, but nobody waits for theirs.
+ * after their piece), and the answer to the reset comes behind the last of them, on all
+ * channels of the controller, so that no host write can follow success. If they hang, the
+ * answer is IO_TIMEOUT, in time, and promises nothing. Meanwhile nothing new is read from this
+ * ring. A LUN's reset concerns that LUN alone; other partitions' commands to a disk that is
+ * shared are theirs, and stay.
  */
 static void reset(struct stor_chan *c, const struct vmpkt *pkt, const struct vstor_packet *in)
 {
 	bool one = in->operation == VSTOR_OP_RESET_LUN;
+	uint8_t number = one ? in->srb.lun : SCSI_ALL_LUNS;
+	uint64_t luns = !one ? UINT64_MAX : number < SCSI_MAX_LUNS ? 1ull << number : 0;
+	struct stor_reset *r = malloc(sizeof(*r));
 
-	scsi_target_reset(c->target, one ? in->srb.lun : SCSI_ALL_LUNS);
+	scsi_target_reset(c->target, number);
 	c->reset_id = pkt->trans_id;
 	c->reset_reply_len = stor_reply_len(pkt);
+	if (!r) {
+		answer_reset(c, VSTOR_STATUS_UNSUCCESSFUL);
+		return;
+	}
+	*r = (struct stor_reset){ .ctl = c->ctl, .chan = c, .sub = c->sub };
+	scsi_fence_init(&r->fence, reset_passed);
 	c->resetting = true;
-	abort_others(c);
-	if (c->in_flight)
-		stor_chan_abort_tasks(c); /* answers behind the last one, if that was all */
-	else
-		stor_reset_finish(c);
-	if (c->resetting)
+	pthread_mutex_lock(&c->ctl->lock);
+	c->reset = r;
+	pthread_mutex_unlock(&c->ctl->lock);
+	stor_fence_ask(c->ctl, c, luns, &r->fence);
+	stor_fence_begin(c); /* our part; the others' run on their loops */
+	if (!scsi_fence_last(&r->fence)) {
 		loop_timer_arm(c->loop, &c->reset_timer, c->ctl->cfg.reset_ms * 1000000ull);
+		return;
+	}
+	answer_reset(c, r->fence.failed ? VSTOR_STATUS_IO_TIMEOUT : VSTOR_STATUS_SUCCESS);
+	free(r);
 }
 
 /* ---- dispatch ------------------------------------------------------------------------------ */

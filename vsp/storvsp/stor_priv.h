@@ -7,6 +7,7 @@
  *   stor_control.c everything of the protocol that is not EXECUTE_SRB
  *   stor_worker.c  the data path: drain, execute, complete
  *   stor_watch.c   the ages of requests
+ *   stor_fence.c   waiting until what was in flight is over, for resets and the like
  *
  * Order of ends: close() stops the rings; what is in flight finishes into nothing; the
  * last one ends the channel on a later turn of its loop: queues, memory reference,
@@ -59,8 +60,11 @@ struct stor_lun {		 /* a LUN as this channel uses it */
 	struct blk_queue *medium_queue; /* of a drive: to @medium, which it holds; NULL: empty */
 	struct scsi_medium *medium;
 	uint32_t in_flight;
-	bool leaving; /* the channel waits for the last of them */
+	uint32_t fenced; /* of them, those that a fence waits for */
+	bool leaving;	 /* the channel waits for the last of them */
 };
+
+struct stor_part; /* stor_fence.c */
 
 /* A stuck request, until @slot holds another. */
 struct stor_stuck {
@@ -84,7 +88,7 @@ struct stor_chan {
 	uint16_t sub;
 	bool closing;		  /* rings are not ours any more */
 	bool draining;		  /* inside drain() */
-	bool resetting;		  /* a RESET_* waits for what was in flight */
+	bool resetting;		  /* a RESET_* is not answered yet */
 	uint32_t primary_opening; /* which opening of the primary this sub-channel belongs to */
 
 	/* The completion of what went well. Always ready but for address and length. */
@@ -105,6 +109,12 @@ struct stor_chan {
 	uint64_t reset_id;
 	uint16_t reset_reply_len;
 	struct loop_timer reset_timer;
+	struct stor_reset *reset; /* what it waits for; this and the next under ctl->lock */
+	uint32_t reset_status;	  /* of the answer, when @reset is NULL */
+
+	struct stor_part *fences_asked; /* under ctl->lock */
+	struct stor_part *fences;	/* the oldest first */
+	struct loop_timer fence_timer;
 	void (*task_done)(struct scsi_task *t); /* of the task that is being aborted */
 
 	bool watching; /* @watch is armed */
@@ -118,7 +128,6 @@ struct stor_chan {
 
 	struct loop_call call; /* see stor_chan_post() */
 	uint32_t posted;       /* @call is on its way. Any thread */
-	uint32_t abort_asked;  /* another channel was reset. Any thread */
 	uint64_t release;      /* bit per LUN to let go of; under the controller's lock */
 	struct stor_lun lun[SCSI_MAX_LUNS];
 };
@@ -140,8 +149,8 @@ struct storvsp {
 	uint32_t notify;	/* ENUMERATE_BUS is due. Any thread */
 
 	/*
-	 * Protects @chan, its channels' release and @closed: taken when channels open and end, and
-	 * for statistics, never per request.
+	 * Protects @chan, its channels' release, fences and resets, and @closed: taken when
+	 * channels open and end, for statistics and resets, never per request.
 	 */
 	pthread_mutex_t lock;
 	struct stor_chan *chan[1 + STORVSP_MAX_SUBCHANNELS];
@@ -163,6 +172,8 @@ void stor_chan_close(struct stor_chan *c);
  * stop after their piece; single transfers finish.
  */
 void stor_chan_abort_tasks(struct stor_chan *c);
+/* The same with one that is in flight; true: it has been answered. */
+bool stor_chan_abort_task(struct stor_chan *c, struct scsi_task *t);
 /* Any thread that found @c in the table under the lock: look at the channel on its loop. */
 void stor_chan_post(struct stor_chan *c);
 /*
@@ -241,12 +252,26 @@ ALWAYS_INLINE void stor_req_put(struct stor_chan *c, struct stor_req *r)
 
 /* Any packet that is not an EXECUTE_SRB to be executed. */
 void stor_control(struct stor_chan *c, const struct vmpkt *pkt);
-/* Nothing is in flight any more: the reset succeeded. */
-void stor_reset_finish(struct stor_chan *c);
+/* Answers the reset when it has nothing to wait for any more. */
+void stor_reset_look(struct stor_chan *c);
+/* Nobody is there any more who could be told. */
+void stor_reset_forget(struct stor_chan *c);
 void stor_reset_timeout(struct loop_timer *t);
 /* Sends ENUMERATE_BUS if one is due, allowed, and fits; true when it did. Primary's loop. */
 bool stor_notify(struct stor_chan *c);
 const char *stor_state_name(uint32_t state);
+
+/* ---- stor_fence.c ------------------------------------------------------------------- */
+
+/*
+ * Every channel takes part in @f with what it has in flight to @luns. Any thread. @self: calls
+ * stor_fence_begin() next; NULL: no channel does.
+ */
+void stor_fence_ask(struct storvsp *s, const struct stor_chan *self, uint64_t luns,
+		    struct scsi_fence *f);
+/* On the channel's loop: does what was asked for. */
+void stor_fence_begin(struct stor_chan *c);
+void stor_fence_timeout(struct loop_timer *t);
 
 /* ---- stor_watch.c ------------------------------------------------------------------- */
 

@@ -224,8 +224,6 @@ void stor_request_done(struct scsi_task *t)
 			stor_chan_post(c); /* not here: the engine is still using the LUN's queue */
 		return;
 	}
-	if (unlikely(c->resetting && !c->in_flight))
-		stor_reset_finish(c);
 	vmbus_device_kick(c->ctl->dev, c->sub);
 }
 

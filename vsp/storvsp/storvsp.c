@@ -114,6 +114,12 @@ static uint32_t max_packet(const struct storvsp_config *cfg)
 	return len < DEFAULT_MAX_PACKET ? DEFAULT_MAX_PACKET : len;
 }
 
+/* Of the partition, because another initiator said so: see scsi_target_set_abort(). */
+static void abort_commands(void *ctx, uint8_t number, struct scsi_fence *f)
+{
+	stor_fence_ask(ctx, NULL, 1ull << number, f);
+}
+
 static int offer(struct storvsp *s, struct vmbus_bus *bus)
 {
 	struct vmbus_device_desc desc = {
@@ -147,6 +153,7 @@ int storvsp_create(struct storvsp **out, struct vmbus_bus *bus, struct scsi_targ
 	err = offer(s, bus);
 	if (err)
 		goto free_ctl;
+	scsi_target_set_abort(target, abort_commands, s);
 	*out = s;
 	return 0;
 
@@ -163,6 +170,7 @@ static void device_gone(void *dev)
 	void (*gone)(void *ctx) = s->gone;
 	void *ctx = s->gone_ctx;
 
+	scsi_target_set_abort(s->target, NULL, NULL);
 	pthread_mutex_destroy(&s->lock);
 	free(s);
 	if (gone)

@@ -194,6 +194,85 @@ START_TEST(capacity_and_reading)
 }
 END_TEST
 
+#define READ_CD(type, lba, n, what, sub)                                                           \
+	0xbe, type, L32(lba), (uint8_t)((n) >> 16), (uint8_t)((n) >> 8), (uint8_t)(n), what, sub, 0
+
+START_TEST(read_cd)
+{
+	ck_assert_uint_eq(DVD_IN(2048, READ_CD(0, 0, 1, 0x10, 0)), NO_MEDIUM);
+	ck_assert_uint_eq(DVD_IN(2048, READ_CD(0, 0, 1, 0xf8, 0)), SENSE_CDB_FIELD);
+	loaded();
+	iso[0]->ram[998 * 2048] = 0x77;
+	ck_assert_uint_eq(DVD_IN(4096, READ_CD(0, 998, 2, 0x10, 0)), 0);
+	ck_assert_uint_eq(r->task.transferred, 4096);
+	ck_assert_uint_eq(r->data[0], 0x77);
+	ck_assert(all_are(r->data + 1, 4095, 0x10));
+	ck_assert_uint_eq(DVD_IN(2048, READ_CD(0x08, 999, 1, 0x10, 0)), 0); /* as Mode 1 */
+	ck_assert_uint_eq(DVD_IN(2048, READ_CD(0, 0, 0, 0x10, 0)), 0);
+	ck_assert_uint_eq(DVD_IN(2048, READ_CD(0, 1000, 0, 0x10, 0)), 0);
+	for (uint32_t type = 1; type < 8; type++)
+		ck_assert_uint_eq(DVD_IN(2048, READ_CD(type << 2, 0, 1, 0x10, 0)),
+				  type == 2 ? 0 : SENSE_WRONG_TRACK);
+	for (uint32_t what = 0; what < 256; what++)
+		ck_assert_uint_eq(DVD_IN(4096, READ_CD(0, 0, 1, what, 0)),
+				  what == 0x10 ? 0 : SENSE_CDB_FIELD);
+	ck_assert_uint_eq(DVD_IN(2048, READ_CD(0, 0, 1, 0x10, 1)), SENSE_CDB_FIELD);
+	ck_assert_uint_eq(DVD_IN(2048, READ_CD(1, 0, 1, 0x10, 0)), SENSE_CDB_FIELD);
+	ck_assert_uint_eq(DVD_IN(2048, READ_CD(0, 1000, 1, 0x10, 0)), SENSE_LBA_RANGE);
+	ck_assert_uint_eq(DVD_IN(2048, READ_CD(0, -1, 1, 0x10, 0)), SENSE_LBA_RANGE);
+	ck_assert_uint_eq(DVD_IN(2048, READ_CD(0, 0, 0xffffff, 0x10, 0)), SENSE_LBA_RANGE);
+	ck_assert_uint_eq(DVD_IN(2047, READ_CD(0, 0, 1, 0x10, 0)), SENSE_CDB_FIELD);
+}
+END_TEST
+
+#define READ_CD_MSF(m, s, f, m2, s2, f2) 0xb9, 0, 0, m, s, f, m2, s2, f2, 0x10, 0, 0
+
+START_TEST(read_cd_msf)
+{
+	loaded();
+	iso[0]->ram[75 * 2048] = 0x78;
+	ck_assert_uint_eq(DVD_IN(4096, READ_CD_MSF(0, 3, 0, 0, 3, 2)), 0); /* LBA 75, 2 blocks */
+	ck_assert_uint_eq(r->task.transferred, 4096);
+	ck_assert_uint_eq(r->data[0], 0x78);
+	ck_assert_uint_eq(DVD_IN(2048, READ_CD_MSF(0, 15, 24, 0, 15, 25)), 0); /* the last */
+	ck_assert_uint_eq(DVD_IN(2048, READ_CD_MSF(0, 15, 25, 0, 15, 26)), SENSE_LBA_RANGE);
+	ck_assert_uint_eq(DVD_IN(2048, READ_CD_MSF(0, 1, 74, 0, 2, 0)), SENSE_LBA_RANGE);
+	ck_assert_uint_eq(DVD_IN(2048, READ_CD_MSF(0, 2, 0, 0, 2, 0)), 0); /* nothing */
+	ck_assert_uint_eq(r->task.transferred, 0);
+	ck_assert_uint_eq(DVD_IN(2048, READ_CD_MSF(0, 3, 0, 0, 2, 0)), SENSE_CDB_FIELD);
+	ck_assert_uint_eq(DVD_IN(2048, READ_CD_MSF(0, 60, 0, 1, 0, 1)), SENSE_CDB_FIELD);
+	ck_assert_uint_eq(DVD_IN(2048, READ_CD_MSF(0, 2, 75, 0, 3, 1)), SENSE_CDB_FIELD);
+	ck_assert_uint_eq(DVD_IN(2048, READ_CD_MSF(255, 59, 74, 255, 59, 74)), SENSE_LBA_RANGE);
+}
+END_TEST
+
+/* Section 1: what is wrong with the CDB is wrong in an empty drive, too. */
+START_TEST(fields_come_before_the_medium)
+{
+	ck_assert_uint_eq(DVD_IN(64, 0x43, 0, 2, Z4, 0, 64, 0), SENSE_CDB_FIELD);
+	ck_assert_uint_eq(DVD_IN(64, 0x51, 1, 0, Z4, 0, 64, 0), SENSE_CDB_FIELD);
+	ck_assert_uint_eq(DVD_IN(64, 0x52, 3, 0, Z4, 0, 64, 0), SENSE_CDB_FIELD);
+	ck_assert_uint_eq(DVD_IN(64, 0xad, 0, Z4, 0, 2, 0, 64, 0, 0), SENSE_CDB_FIELD);
+	ck_assert_uint_eq(DVD_IN(64, 0xad, 0, Z4, 1, 0, 0, 64, 0, 0), SENSE_CDB_FIELD);
+	ck_assert_uint_eq(DVD_IN(64, 0xad, 0, Z4, 0, 0, 0, 64, 0, 0), NO_MEDIUM);
+}
+END_TEST
+
+START_TEST(mode_sense_6)
+{
+	uint8_t ten[128];
+
+	ck_assert_uint_eq(DVD_IN(128, 0x5a, 0, 0x3f, Z4, 0, 128, 0), 0);
+	memcpy(ten, r->data, 128);
+	ck_assert_uint_eq(DVD_IN(128, 0x1a, 0, 0x3f, 0, 128, 0), 0);
+	ck_assert_uint_eq(r->task.transferred, be16_at(ten) + 2 - 4);
+	ck_assert_uint_eq(r->data[0], r->task.transferred - 1);
+	ck_assert_mem_eq(r->data + 4, ten + 8, r->task.transferred - 4);
+	ck_assert_uint_eq(DVD_IN(128, 0x1a, 0, 0x08, 0, 128, 0), SENSE_CDB_FIELD);
+	ck_assert_uint_eq(DVD_IN(128, 0x1a, 0, 0xea, 0, 128, 0), SENSE_NO_SAVING);
+}
+END_TEST
+
 START_TEST(reservations_do_not_exist)
 {
 	ck_assert_uint_eq(DVD_NODATA(0x16, Z4, 0), SENSE_OPCODE);
@@ -223,6 +302,7 @@ static const struct {
 } answers[] = {
 	{ { 0x03 }, 6, 4, 1, false },
 	{ { 0x12 }, 6, 3, 2, false },
+	{ { 0x1a, 0, 0x3f }, 6, 4, 1, false },
 	{ { 0x43 }, 10, 7, 2, true },
 	{ { 0x43, 2, 1 }, 10, 7, 2, true },
 	{ { 0x46 }, 10, 7, 2, false },
@@ -277,7 +357,7 @@ END_TEST
 
 START_TEST(S34_every_field)
 {
-	static const uint8_t opcodes[] = { 0x43, 0x46, 0x4a, 0x51, 0x52, 0x5a, 0xad };
+	static const uint8_t opcodes[] = { 0x43, 0x46, 0x4a, 0x51, 0x52, 0x5a, 0xad, 0xb9, 0xbe };
 
 	loaded();
 	for (size_t o = 0; o < ARRAY_SIZE(opcodes); o++)
@@ -286,9 +366,12 @@ START_TEST(S34_every_field)
 				uint8_t cdb[16] = { opcodes[o] };
 				uint32_t got;
 
-				be16_put(cdb + (opcodes[o] == 0xad ? 8 : 7), 512);
+				if (opcodes[o] <= 0xad)
+					be16_put(cdb + (opcodes[o] == 0xad ? 8 : 7), 512);
+				else
+					cdb[9] = 0x10;
 				cdb[at] = (uint8_t)v;
-				got = result_of(cdb, opcodes[o] == 0xad ? 12 : 10, SCSI_DIR_IN,
+				got = result_of(cdb, opcodes[o] >= 0xad ? 12 : 10, SCSI_DIR_IN,
 						1024);
 				ck_assert(!got || got >> 16 == 5);
 			}
@@ -489,6 +572,10 @@ int main(void)
 	tcase_add_test(t, golden_toc);
 	tcase_add_test(t, capacity_and_reading);
 	tcase_add_test(t, reservations_do_not_exist);
+	tcase_add_test(t, read_cd);
+	tcase_add_test(t, read_cd_msf);
+	tcase_add_test(t, fields_come_before_the_medium);
+	tcase_add_test(t, mode_sense_6);
 	tcase_add_test(t, configuration);
 	tcase_add_loop_test(t, S34_every_allocation_length, 0, ARRAY_SIZE(answers));
 	tcase_add_test(t, S34_every_field);

@@ -354,6 +354,91 @@ START_TEST(preempt_and_abort)
 }
 END_TEST
 
+/* A transport with something in flight. */
+static struct {
+	struct scsi_fence *held;
+	uint32_t calls;
+	uint8_t number;
+	bool at_once; /* nothing is in flight */
+	bool kept_out;
+} transport;
+
+static void abort_in_flight(void *ctx, uint8_t number, struct scsi_fence *f)
+{
+	struct scsi_nexus *n = ctx;
+
+	transport.calls++;
+	transport.number = number;
+	/* What gets through from here on is bound by the new reservation. */
+	transport.kept_out = load_relaxed(&n->attentions) & SCSI_NEXUS_RESERVED;
+	if (transport.at_once)
+		return;
+	scsi_fence_hold(f);
+	transport.held = f;
+}
+
+static void hear_news(int i)
+{
+	while (ready(&p, i))
+		;
+}
+
+static void with_transport(int i)
+{
+	memset(&transport, 0, sizeof(transport));
+	scsi_target_set_abort(p.who[i], abort_in_flight, &p.who[i]->nexus[0]);
+}
+
+/* No GOOD before the last command of the removed initiator is over; B holds the medium then. */
+START_TEST(preempt_and_abort_waits)
+{
+	pr_register(&p, A);
+	pr_register(&p, B);
+	with_transport(A);
+	ck_assert_uint_eq(pr_out(&p, A, PR_RESERVE, 1, KEY(A), 0), 0);
+	ck_assert_uint_eq(pr_out(&p, C, PR_PREEMPT_AND_ABORT, 3, KEY(C), KEY(A)), CONFLICT);
+	ck_assert_uint_eq(transport.calls, 0);
+	pr_out(&p, B, PR_PREEMPT_AND_ABORT, 1, KEY(B), KEY(A));
+	ck_assert(p.r->pending);
+	ck_assert_uint_eq(transport.calls, 1);
+	ck_assert_uint_eq(transport.number, 0);
+	ck_assert(transport.kept_out);
+	fake_blk_run(p.r->q);
+	ck_assert(p.r->pending);
+	if (_i) /* stuck: it may still write, so this is no GOOD; but it is gone */
+		scsi_fence_fail(transport.held);
+	scsi_fence_pass(transport.held);
+	ck_assert(p.r->pending); /* on its own loop, not in the middle of another's */
+	fake_blk_run(p.r->q);
+	ck_assert_uint_eq(p.r->finished, 1);
+	ck_assert_uint_eq(rig_result(p.r), _i ? SENSE_TARGET_FAILURE : 0);
+	ck_assert_uint_eq(ready(&p, A), SENSE_REGISTRATIONS_PREEMPTED);
+	ck_assert_uint_eq(ready(&p, A), SENSE_COMMANDS_CLEARED);
+	ck_assert_uint_eq(OUT(as(&p, A), 512, WRITE10(0, 1)), CONFLICT);
+	STATE(&p, 3, 1, KEY(B), KEY(B));
+}
+END_TEST
+
+START_TEST(preempt_and_abort_with_nothing_in_flight)
+{
+	pr_register(&p, A);
+	pr_register(&p, B);
+	with_transport(A);
+	transport.at_once = true;
+	ck_assert_uint_eq(pr_out(&p, B, PR_PREEMPT_AND_ABORT, 1, KEY(B), KEY(A)), 0);
+	ck_assert_uint_eq(transport.calls, 1);
+	hear_news(A);
+	pr_register(&p, A);
+	ck_assert_uint_eq(pr_out(&p, B, PR_PREEMPT, 1, KEY(B), KEY(A)), 0);
+	ck_assert_uint_eq(transport.calls, 1); /* PREEMPT alone lets them go on */
+	hear_news(A);
+	pr_register(&p, A);
+	scsi_target_set_abort(p.who[A], NULL, NULL);
+	ck_assert_uint_eq(pr_out(&p, B, PR_PREEMPT_AND_ABORT, 1, KEY(B), KEY(A)), 0);
+	ck_assert_uint_eq(transport.calls, 1);
+}
+END_TEST
+
 /* ---- S22: lists and CDBs that are wrong
  * ------------------------------------------------------------------
  */
@@ -548,6 +633,24 @@ START_TEST(failed_save_changes_nothing)
 	ck_assert_uint_eq(pr_out(&p, B, PR_PREEMPT, 1, KEY(B), KEY(A)), BUSY);
 	STATE(&p, 3, 0, 0, KEY(A), KEY(B));
 	ck_assert_uint_eq(ready(&p, A), 0);
+}
+END_TEST
+
+/* First on the medium, then in effect, then nothing in flight, then GOOD. */
+START_TEST(preempt_and_abort_waits_for_both)
+{
+	ck_assert_uint_eq(pr_out_flags(&p, A, PR_REGISTER, 0, 0, KEY(A), 1), 0);
+	ck_assert_uint_eq(pr_out_flags(&p, B, PR_REGISTER, 0, 0, KEY(B), 1), 0);
+	with_transport(A);
+	medium.later = true;
+	pr_out(&p, B, PR_PREEMPT_AND_ABORT, 3, KEY(B), KEY(A));
+	ck_assert_uint_eq(transport.calls, 0);
+	medium.saved(medium.arg, 0);
+	ck_assert(p.r->pending);
+	ck_assert_uint_eq(transport.calls, 1);
+	scsi_fence_pass(transport.held);
+	fake_blk_run(p.r->q);
+	ck_assert_uint_eq(rig_result(p.r), 0);
 }
 END_TEST
 
@@ -832,6 +935,8 @@ int main(void)
 	tcase_add_test(t, every_allocation_length);
 	tcase_add_test(t, service_actions_out_of_range);
 	add_rules(t);
+	tcase_add_loop_test(t, preempt_and_abort_waits, 0, 2);
+	tcase_add_test(t, preempt_and_abort_with_nothing_in_flight);
 	tcase_add_test(t, S22_wrong_lists_change_nothing);
 	tcase_add_test(t, S22_random_commands);
 	tcase_add_test(t, two_nexuses_on_two_loops);
@@ -841,6 +946,7 @@ int main(void)
 	tcase_add_loop_test(k, persists_over_a_restart, 0, ARRAY_SIZE(types));
 	tcase_add_test(k, persisting_is_turned_off);
 	tcase_add_loop_test(k, failed_save_changes_nothing, 0, 2);
+	tcase_add_test(k, preempt_and_abort_waits_for_both);
 	tcase_add_test(k, command_waits_for_its_save);
 	tcase_add_test(k, corrupted_states_are_refused);
 	tcase_add_loop_test(k, forged_states_are_refused_with_a_reason, 0, ARRAY_SIZE(forged));

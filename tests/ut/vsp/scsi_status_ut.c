@@ -134,6 +134,23 @@ START_TEST(not_thin_is_mapped)
 }
 END_TEST
 
+/* The end is that of the moment the command came; which state a block is in may be anybody's. */
+START_TEST(resized_disk)
+{
+	for (int thin = 0; thin < 2; thin++) {
+		r->dev->info.discard_granularity = thin ? 4096 : 0;
+		rig_reattach(r);
+		r->dev->info.size = BLOCKS / 2 * 512;
+		scsi_lun_resized(r->lun);
+		ck_assert_uint_eq(NODATA(r, 0, 0, 0, 0, 0, 0), SENSE_CAPACITY_CHANGED);
+		ck_assert_uint_eq(ask(BLOCKS / 2, 24), SENSE_LBA_RANGE);
+		ck_assert_uint_eq(ask(BLOCKS / 2 - 3, 24), 0);
+		expect(0, BLOCKS / 2 - 3, 3, (uint8_t)thin);
+		r->dev->info.size = BLOCKS * 512;
+	}
+}
+END_TEST
+
 START_TEST(large_disk)
 {
 	fake_blk_resize(r->dev, 1ull << 43, 512); /* 2^34 blocks: more than one count holds */
@@ -180,6 +197,7 @@ int main(void)
 	tcase_add_test(t, S21_allocation_lengths);
 	tcase_add_test(t, unmap_one_of_many);
 	tcase_add_test(t, not_thin_is_mapped);
+	tcase_add_test(t, resized_disk);
 	tcase_add_test(t, large_disk);
 	tcase_add_test(t, S18_bounded_and_aborted);
 	suite_add_tcase(s, t);

@@ -376,7 +376,7 @@ START_TEST(compare_and_write_is_atomic)
 	ck_assert_uint_eq(lun->strict, 0);
 	ck_assert_ptr_null(lun->range_held);
 	for (int i = 0; i < SCSI_SHARDS; i++)
-		ck_assert_uint_eq(lun->counts[i].writing, 0);
+		ck_assert_uint_eq(lun->counts[i].begun, lun->counts[i].ended);
 }
 END_TEST
 

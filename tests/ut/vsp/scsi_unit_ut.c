@@ -160,6 +160,16 @@ START_TEST(each_nexus_hears_it)
 }
 END_TEST
 
+/* Section 1: an unknown opcode comes before the news, an unknown service action behind them. */
+START_TEST(attention_and_unknown_commands)
+{
+	scsi_lun_unit_attention(r->lun, SCSI_UA_POWER_ON);
+	ck_assert_uint_eq(NODATA(r, 0x48, Z9), SENSE_OPCODE);
+	ck_assert_uint_eq(IN(r, 8, 0xa3, 0x0a, Z8, 0, 0), SENSE_POWER_ON);
+	ck_assert_uint_eq(IN(r, 8, 0xa3, 0x0a, Z8, 0, 0), SENSE_CDB_FIELD);
+}
+END_TEST
+
 /* ---- counters
  * ------------------------------------------------------------------------------------------ */
 
@@ -194,6 +204,28 @@ START_TEST(statistics)
 }
 END_TEST
 
+/* Counted or registered, done or failed, at once or later: those that wrote are the writes. */
+START_TEST(every_write_counts_once)
+{
+	struct scsi_lun_stats s;
+
+	ck_assert_uint_eq(NODATA(r, 0, 0, 0, 0, 0, 0), 0); /* this thread has counters now */
+	for (int i = 0; i < 8; i++) {
+		r->dev->delayed = i & 1;
+		r->dev->error[BLK_WRITE] = i & 2 ? -EIO : 0;
+		r->lun->strict = i & 4 ? 2 : 0;
+		rig_send(r, 0, CDB(WRITE10(0, 8)), SCSI_DIR_OUT, 4096);
+		fake_blk_run(r->q);
+		ck_assert_uint_eq(rig_result(r), i & 2 ? SENSE_WRITE_ERROR : 0);
+		scsi_lun_stats(r->lun, &s);
+		ck_assert_uint_eq(s.writes, (i / 4) * 2 + (i % 4 == 0 ? 1 : 2));
+		ck_assert_uint_eq(s.written_bytes, s.writes * 4096);
+	}
+	r->lun->strict = 0;
+	ck_assert_uint_eq(s.errors, 4);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("scsi_unit");
@@ -207,7 +239,9 @@ int main(void)
 	tcase_add_test(t, attention_survives_what_guests_overlook);
 	tcase_add_test(t, request_sense_takes_the_attention);
 	tcase_add_test(t, each_nexus_hears_it);
+	tcase_add_test(t, attention_and_unknown_commands);
 	tcase_add_test(t, statistics);
+	tcase_add_test(t, every_write_counts_once);
 	suite_add_tcase(s, t);
 	return rig_main(s);
 }

@@ -90,6 +90,19 @@ void scsi_target_lost(struct scsi_target *t)
 	(void)t;
 }
 
+/* What PREEMPT AND ABORT of another initiator would call. */
+static void (*abort_hook)(void *ctx, uint8_t number, struct scsi_fence *f);
+static void *abort_ctx;
+
+void scsi_target_set_abort(struct scsi_target *t,
+			   void (*abort)(void *ctx, uint8_t number, struct scsi_fence *f),
+			   void *ctx)
+{
+	(void)t;
+	abort_hook = abort;
+	abort_ctx = ctx;
+}
+
 void scsi_target_reset(struct scsi_target *t, uint8_t number)
 {
 	(void)t;
@@ -632,6 +645,194 @@ START_TEST(close_takes_back_what_is_not_in_the_kernel)
 }
 END_TEST
 
+/* Two sub-channels beside the primary. */
+static void open_subs(struct mock_guest *sub)
+{
+	struct vstor_packet p = { .sub_channel_count = 2 };
+	struct mock_answer a;
+
+	mock_guest_call(&g, VSTOR_OP_CREATE_SUB_CHANNELS, &p, &a);
+	for (int i = 0; i < 2; i++)
+		mock_guest_open(&sub[i], bus, 0, (uint16_t)(i + 1), 8);
+}
+
+static void send_on(struct mock_guest *from, uint8_t lun, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		struct mock_srb srb = read_at(lun, i);
+
+		mock_guest_send_srb(from, &srb);
+	}
+	mock_guest_flush(from);
+	fake_bus_settle(bus, 50);
+}
+
+/* S26: what other channels of the controller have in the kernel could write as well. */
+START_TEST(s25_s26_reset_waits_for_the_other_channels)
+{
+	struct mock_guest sub[2];
+	struct mock_answer a;
+
+	open_subs(sub);
+	send_on(&sub[0], 0, 2);
+	send_on(&sub[1], 1, 1);
+	send_reset(VSTOR_OP_RESET_BUS);
+	ck_assert_uint_eq(n_aborted, 3);
+	send_on(&sub[1], 1, 1); /* behind the reset: no part of it, and not kept waiting */
+	ck_assert_uint_eq(n_executed, 4);
+	finish(2);
+	finish(0);
+	fake_bus_settle(bus, 50);
+	ck_assert(!mock_guest_poll(&g, &a));
+	if (_i) { /* S39: also one that is being closed */
+		fake_bus_close(bus, 0, 1);
+		fake_bus_settle(bus, 50);
+		ck_assert(!mock_guest_poll(&g, &a));
+	}
+	finish(0);
+	ck_assert(mock_guest_recv(&g, &a));
+	ck_assert_uint_eq(a.id, MOCK_RESET_ID);
+	ck_assert_uint_eq(a.p.status, 0);
+	ck_assert_uint_eq(n_waiting, 1);
+}
+END_TEST
+
+/* A LUN's reset is that LUN's: another one that hangs neither suffers nor delays it. */
+START_TEST(reset_of_a_lun_leaves_the_others)
+{
+	struct mock_answer a;
+
+	send_on(&g, 1, 3);
+	send_on(&g, 0, 1);
+	send_reset(VSTOR_OP_RESET_LUN); /* of 0 */
+	ck_assert_uint_eq(n_aborted, 1);
+	ck_assert(!mock_guest_poll(&g, &a));
+	finish(3);
+	ck_assert(mock_guest_recv(&g, &a));
+	ck_assert(mock_guest_recv(&g, &a));
+	ck_assert_uint_eq(a.id, MOCK_RESET_ID);
+	ck_assert_uint_eq(a.p.status, 0);
+	ck_assert_uint_eq(n_waiting, 3);
+}
+END_TEST
+
+/* ---- PREEMPT AND ABORT of another initiator ------------------------------------------------- */
+
+static uint32_t passed;
+
+static void on_passed(struct scsi_fence *f)
+{
+	(void)f;
+	passed++;
+}
+
+static void preempt(struct scsi_fence *f)
+{
+	passed = 0;
+	scsi_fence_init(f, on_passed);
+	abort_hook(abort_ctx, 0, f);
+	scsi_fence_pass(f);
+	fake_bus_settle(bus, 50);
+}
+
+START_TEST(preempt_waits_for_what_the_kernel_has)
+{
+	struct mock_guest sub[2];
+	struct mock_srb reserve = { .cdb = { 0x5f, 5 }, .cdb_len = 10 };
+	struct scsi_fence f, again;
+
+	open_subs(sub);
+	preempt(&f);
+	ck_assert_uint_eq(passed, 1); /* nothing was in flight */
+	send_on(&g, 0, 2);
+	send_on(&sub[0], 0, 1);
+	send_on(&sub[1], 1, 1);
+	mock_guest_send_srb(&sub[1], &reserve); /* may itself wait: two of them would for ever */
+	mock_guest_flush(&sub[1]);
+	fake_bus_settle(bus, 50);
+	preempt(&f);
+	ck_assert_uint_eq(n_aborted, 3);
+	send_on(&g, 0, 1); /* later: not part of it */
+	finish(2);
+	finish(1);
+	ck_assert_uint_eq(passed, 0);
+	preempt(&again); /* this one waits for both */
+	ck_assert_uint_eq(n_aborted, 4);
+	finish(0);
+	finish(2);
+	ck_assert_uint_eq(passed, 2);
+	ck_assert(!f.failed && !again.failed);
+	ck_assert_uint_eq(n_waiting, 2);
+}
+END_TEST
+
+/* What the engine still has is answered as aborted, and there is nothing to wait for. */
+START_TEST(preempt_takes_back_what_the_kernel_has_not)
+{
+	struct mock_answer a;
+	struct scsi_fence f;
+
+	send_on(&g, 0, 3);
+	abortable = true;
+	preempt(&f);
+	ck_assert_uint_eq(passed, 1);
+	for (int i = 0; i < 3; i++) {
+		ck_assert(mock_guest_recv(&g, &a));
+		ck_assert_uint_eq(a.p.srb.srb_status, VSTOR_SRB_ABORTED);
+		ck_assert_uint_eq(a.p.srb.scsi_status, SCSI_TASK_ABORTED);
+	}
+}
+END_TEST
+
+/* A disk that hangs: who preempts is told in time that it did not work. */
+START_TEST(preempt_gives_up_in_bounded_time)
+{
+	struct stor_chan *c = ctl->chan[0];
+	struct scsi_fence f;
+	uint64_t due;
+
+	send_on(&g, 0, 3);
+	preempt(&f);
+	due = c->fence_timer.due_ns;
+	ck_assert_uint_ne(due, 0);
+	ck_assert_uint_le(due, loop_now(loop) + 5000000000ull);
+	c->ctl->cfg.reset_ms = 1; /* for the next one */
+	finish(0);
+	finish(0);
+	ck_assert_uint_eq(passed, 0);
+	finish(0);
+	ck_assert_uint_eq(passed, 1);
+	loop_timer_cancel(loop, &c->fence_timer);
+	send_on(&g, 0, 1);
+	preempt(&f);
+	while (!passed)
+		fake_bus_turn(bus);
+	ck_assert(f.failed);
+	finish(0); /* answered all the same, once */
+	ck_assert_uint_eq(passed, 1);
+}
+END_TEST
+
+/* The guest that is to be kept out is being killed: its last write counts too. */
+START_TEST(preempt_of_a_guest_that_goes)
+{
+	struct scsi_fence f;
+
+	send_on(&g, 0, 2);
+	fake_bus_close(bus, 0, 0);
+	preempt(&f);
+	finish(0);
+	fake_bus_settle(bus, 50);
+	ck_assert_uint_eq(passed, 0);
+	finish(0);
+	ck_assert(fake_bus_settle(bus, 50));
+	ck_assert_uint_eq(passed, 1);
+	ck_assert(fake_bus_closed(bus, 0, 0));
+	preempt(&f);
+	ck_assert_uint_eq(passed, 1); /* nobody is there */
+}
+END_TEST
+
 START_TEST(reset_when_idle_is_answered_at_once)
 {
 	struct mock_answer a;
@@ -856,6 +1057,12 @@ int main(void)
 	tcase_add_test(tc, reset_is_answered_in_bounded_time);
 	tcase_add_test(tc, reset_takes_back_what_is_not_in_the_kernel);
 	tcase_add_test(tc, close_takes_back_what_is_not_in_the_kernel);
+	tcase_add_loop_test(tc, s25_s26_reset_waits_for_the_other_channels, 0, 2);
+	tcase_add_test(tc, reset_of_a_lun_leaves_the_others);
+	tcase_add_test(tc, preempt_waits_for_what_the_kernel_has);
+	tcase_add_test(tc, preempt_takes_back_what_the_kernel_has_not);
+	tcase_add_test(tc, preempt_gives_up_in_bounded_time);
+	tcase_add_test(tc, preempt_of_a_guest_that_goes);
 	tcase_add_test(tc, reset_when_idle_is_answered_at_once);
 	tcase_add_test(tc, close_during_a_reset);
 	tcase_add_test(tc, close_waits_for_the_last_request);

@@ -197,6 +197,35 @@ void scsi_target_lost(struct scsi_target *t);
 void scsi_target_reset(struct scsi_target *t, uint8_t number);
 /* No task runs on it. Its LUNs stay; it is lost to them. */
 void scsi_target_destroy(struct scsi_target *t);
+
+/*
+ * Waiting until commands that were in flight are over, wherever they run: each place that has
+ * some takes a part, and gives it back when nothing of them happens any more. Any thread.
+ * The fence belongs to who waits, until @passed, which the last part calls.
+ */
+struct scsi_fence {
+	uint32_t left;
+	uint32_t failed; /* somebody gave up waiting: something may still happen */
+	void (*passed)(struct scsi_fence *f);
+};
+/* With one part, that of who hands out the others. */
+void scsi_fence_init(struct scsi_fence *f, void (*passed)(struct scsi_fence *f));
+void scsi_fence_hold(struct scsi_fence *f); /* one more part */
+void scsi_fence_fail(struct scsi_fence *f); /* before the part is given back */
+void scsi_fence_pass(struct scsi_fence *f);
+/* The same for who can go on by itself: true instead of a call of @passed. */
+bool scsi_fence_last(struct scsi_fence *f);
+
+/*
+ * The transport's side of PREEMPT AND ABORT: ends what the initiator has in flight to LUN
+ * @number, as aborted where it can, and holds @f for what it cannot, for a bounded time. Called
+ * on any thread, under locks of the target: it may only ask, and takes its own locks.
+ * NULL takes it back; when that returns nobody is inside any more. Without one nothing of the
+ * initiator is ever in flight for longer than a call.
+ */
+void scsi_target_set_abort(struct scsi_target *t,
+			   void (*abort)(void *ctx, uint8_t number, struct scsi_fence *f),
+			   void *ctx);
 /* -EEXIST, -EINVAL (number >= SCSI_MAX_LUNS). The LUN stays the caller's. Main loop only. */
 int scsi_target_attach(struct scsi_target *t, uint8_t number, struct scsi_lun *l);
 /*

@@ -220,6 +220,60 @@ bool scsi_dvd_read(struct scsi_task *t, struct scsi_cmd c)
 	return scsi_read(t, c);
 }
 
+/* ---- READ CD, READ CD MSF ------------------------------------------------------------- */
+
+#define SECTOR_TYPE 0x1c /* byte 1; 0: any */
+#define MODE_1	    0x08
+#define USER_DATA   0x10 /* byte 9: the 2048 bytes and nothing around them */
+#define SUBCHANNELS 0x07 /* byte 10 */
+
+/* All that an image has of a CD: the user data of Mode 1. Sense code or 0. */
+static uint32_t check_read_cd(const uint8_t *cdb)
+{
+	if (cdb[9] != USER_DATA || (cdb[10] & SUBCHANNELS))
+		return SENSE_CDB_FIELD;
+	return (cdb[1] & SECTOR_TYPE) && (cdb[1] & SECTOR_TYPE) != MODE_1 ? SENSE_WRONG_TRACK : 0;
+}
+
+static bool read_cd(struct scsi_task *t, uint32_t lba, uint32_t count)
+{
+	uint32_t sense = check_read_cd(t->cdb);
+
+	if (sense)
+		return scsi_fail(t, sense);
+	return scsi_dvd_read(t, (struct scsi_cmd){ .lba = lba, .count = count });
+}
+
+bool scsi_dvd_read_cd(struct scsi_task *t, struct scsi_cmd c)
+{
+	(void)c;
+	return read_cd(t, be32_at(t->cdb + 2), be32_at(t->cdb + 5) & 0xffffff);
+}
+
+#define MSF_OFFSET 150u /* frames of the lead-in; the frame that is LBA 0 */
+#define SECONDS	   60u
+#define FRAMES	   75u
+
+/* False: there is no such time. */
+static bool frame_at(const uint8_t *msf, uint32_t *frame)
+{
+	*frame = (msf[0] * SECONDS + msf[1]) * FRAMES + msf[2];
+	return msf[1] < SECONDS && msf[2] < FRAMES;
+}
+
+/* From the first time up to the second, and without that. */
+bool scsi_dvd_read_cd_msf(struct scsi_task *t, struct scsi_cmd c)
+{
+	uint32_t first, end;
+
+	(void)c;
+	if (!frame_at(t->cdb + 3, &first) || !frame_at(t->cdb + 6, &end) || first > end)
+		return scsi_fail(t, SENSE_CDB_FIELD);
+	return read_cd(t, first - MSF_OFFSET, end - first); /* the lead-in: out of any range */
+}
+
+/* ---- tray and lock ------------------------------------------------------------------------ */
+
 #define POWER_CONDITION 0xf0 /* byte 4 */
 #define LOEJ		0x02
 #define START		0x01

@@ -14,11 +14,13 @@
 	  .run = run_ }
 
 #define PROTECT_RELADR 0xe1
+#define RELADR	       0x01
 
 const struct scsi_op scsi_dvd_ops[256] = {
 	[0x00] = OP("TEST UNIT READY", 6, CDB_NONE, 0, 0, scsi_dvd_ready),
 	[0x03] = OP("REQUEST SENSE", 6, CDB_LEN8_AT4, 1, OP_IN | OP_QUIET, scsi_request_sense),
 	[0x12] = OP("INQUIRY", 6, CDB_LEN16_AT3, 2, OP_IN | OP_QUIET, scsi_mmc_inquiry),
+	[0x1a] = OP("MODE SENSE(6)", 6, CDB_LEN8_AT4, 0, OP_IN | OP_QUIET, scsi_mmc_mode_sense),
 	[0x1b] = OP("START STOP UNIT", 6, CDB_NONE, 0, 0, scsi_dvd_start_stop),
 	[0x1e] = OP("PREVENT ALLOW MEDIUM REMOVAL", 6, CDB_NONE, 0, 0, scsi_dvd_prevent),
 	[0x25] = OP("READ CAPACITY", 10, CDB_NONE, 0, OP_IN, scsi_dvd_capacity),
@@ -42,5 +44,7 @@ const struct scsi_op scsi_dvd_ops[256] = {
 	[0xac] = OP("GET PERFORMANCE", 12, CDB_NONE, 0, OP_IN, scsi_mmc_performance),
 	[0xad] = OP("READ DVD STRUCTURE", 12, CDB_NONE, 0, OP_IN, scsi_mmc_structure),
 	[0xb6] = OP("SET STREAMING", 12, CDB_NONE, 0, OP_OUT, scsi_nothing_to_do),
+	[0xb9] = OP("READ CD MSF", 12, CDB_NONE, RELADR, OP_IN, scsi_dvd_read_cd_msf),
 	[0xbd] = OP("MECHANISM STATUS", 12, CDB_NONE, 0, OP_IN, scsi_mmc_mechanism),
+	[0xbe] = OP("READ CD", 12, CDB_NONE, RELADR, OP_IN, scsi_dvd_read_cd),
 };

@@ -24,8 +24,12 @@
 /* One writer per shard, so that counting on the READ/WRITE path is a plain add. */
 struct scsi_counts {
 	uint64_t transfers[2], bytes[2]; /* by BLK_READ and BLK_WRITE */
+	/*
+	 * WRITEs that are only counted, see scsi_lock.c. Together with transfers[BLK_WRITE], which
+	 * has the others, and those that failed as minus one, they are the number of all.
+	 */
+	uint64_t begun, ended;
 	uint64_t flushes, others, errors;
-	uint64_t writing; /* WRITEs in flight that are only counted, see scsi_lock.c */
 } __attribute__((aligned(CACHE_LINE)));
 
 #define SCSI_SHARDS 16 /* the last is shared by all threads after the first fifteen */
@@ -108,13 +112,17 @@ struct scsi_nexus {
 	uint32_t attentions;	    /* bit per enum scsi_ua; any thread sets, any loop takes */
 	uint32_t situation;	    /* enum scsi_situation; written under the LUN's lock */
 	struct scsi_target *target; /* whose entry this is */
-	bool prevents;		    /* medium removal; this and the next under the LUN's lock */
+	bool prevents;		    /* medium removal; this and the next two under the LUN's lock */
+	bool aborted;		    /* just lost its registration, and its commands with it */
 	uint8_t event;		    /* of the medium, not yet reported */
 	struct scsi_nexus *next;    /* of the same LUN; under the LUN's lock */
 };
 
 struct scsi_target {
 	uint8_t initiator[SCSI_INITIATOR_LEN];
+	pthread_mutex_t abort_lock; /* this and the next two; taken under a LUN's lock */
+	void (*abort)(void *ctx, uint8_t number, struct scsi_fence *f);
+	void *abort_ctx;
 	struct scsi_nexus nexus[SCSI_MAX_LUNS];
 };
 
@@ -160,14 +168,21 @@ ALWAYS_INLINE struct scsi_counts *scsi_own_counts(struct scsi_lun *l)
 /* @n: what scsi_write_begin() said. */
 ALWAYS_INLINE void scsi_write_end(struct scsi_lun *l, struct scsi_counts *n)
 {
-	store_release(&n->writing, n->writing - 1); /* L3 */
+	store_release(&n->ended, n->ended + 1); /* L3 */
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	if (unlikely(load_relaxed(&l->strict)))
 		scsi_counted_gone(l);
 }
 
+/* The same for one that wrote nothing. */
+ALWAYS_INLINE void scsi_write_forget(struct scsi_lun *l, struct scsi_counts *n)
+{
+	store_relaxed(&n->transfers[BLK_WRITE], n->transfers[BLK_WRITE] - 1);
+	scsi_write_end(l, n);
+}
+
 /*
- * Before a WRITE goes out. It may, and scsi_write_end() follows, on the same thread; or NULL:
+ * Before a WRITE goes out. It may, and one of these two follows, on the same thread; or NULL:
  * it has to lock its range.
  */
 ALWAYS_INLINE struct scsi_counts *scsi_write_begin(struct scsi_lun *l)
@@ -176,11 +191,12 @@ ALWAYS_INLINE struct scsi_counts *scsi_write_begin(struct scsi_lun *l)
 
 	if (unlikely(!n))
 		return NULL;
-	store_relaxed(&n->writing, n->writing + 1);
+	__asm__("" : "+r"(n)); /* a pointer, not an index that is scaled again at each use */
+	store_relaxed(&n->begun, n->begun + 1);
 	__atomic_signal_fence(__ATOMIC_SEQ_CST); /* the CPU's part is membarrier()'s */
 	if (likely(!load_acquire(&l->strict)))	 /* L1, L4 */
 		return n;
-	scsi_write_end(l, n);
+	scsi_write_forget(l, n);
 	return NULL;
 }
 
@@ -339,6 +355,9 @@ void scsi_update_situation(struct scsi_lun *l, struct scsi_nexus *n);
 /* @t is no initiator of @l any more. Under the LUN's lock. */
 void scsi_reserve_forget(struct scsi_lun *l, const struct scsi_target *t);
 
+/* What the initiator at @n has in flight there is aborted. Under the LUN's lock. */
+void scsi_nexus_abort(struct scsi_nexus *n, struct scsi_fence *f);
+
 /* scsi_pr.c */
 int scsi_pr_create(struct scsi_lun *l, const struct scsi_pr_keeper *keeper);
 void scsi_pr_destroy(struct scsi_lun *l);
@@ -359,6 +378,8 @@ uint32_t scsi_drive_medium(const struct scsi_task *t, uint32_t *blocks);
 uint8_t scsi_drive_event(struct scsi_nexus *n, bool take, uint8_t *status);
 bool scsi_dvd_ready(struct scsi_task *t, struct scsi_cmd c);
 bool scsi_dvd_read(struct scsi_task *t, struct scsi_cmd c);
+bool scsi_dvd_read_cd(struct scsi_task *t, struct scsi_cmd c);
+bool scsi_dvd_read_cd_msf(struct scsi_task *t, struct scsi_cmd c);
 bool scsi_dvd_capacity(struct scsi_task *t, struct scsi_cmd c);
 bool scsi_dvd_start_stop(struct scsi_task *t, struct scsi_cmd c);
 bool scsi_dvd_prevent(struct scsi_task *t, struct scsi_cmd c);

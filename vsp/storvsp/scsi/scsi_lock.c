@@ -6,26 +6,29 @@
  *
  * Who changes blocks comes in one of two ways. Registered: with a range in the list, under
  * the lock; so do commands with private state, always. Counted: a plain WRITE, as long as
- * nobody holds or wants an exclusive range, only adds one to its thread's "writing" while
- * it runs. The first who wants exclusiveness sets "strict": from then on every WRITE
- * registers, those that were counted before are waited for, and all is in the list.
+ * nobody holds or wants an exclusive range, only adds one to its thread's "begun" and, when it
+ * is over, to "ended", which is the count of WRITEs anyway. The first who wants exclusiveness sets
+ * "strict": from then on every WRITE registers, those that were counted before are waited for, and
+ * all is in the list.
  *
  * Between a WRITE and that first one there is the store-load race of Dekker's algorithm:
  *
  *   WRITE (L1)                          exclusive (L2)
- *   writing += 1                        strict = 1
+ *   begun += 1                          strict = 1
  *   [compiler barrier]                  membarrier()
- *   strict? then register instead       writing of any thread? then wait for it
+ *   strict? then register instead       begun != ended in any thread? then wait for it
  *
  * One of both must see the other. A WRITE cannot pay for a fence, so the rare side does:
  * membarrier() puts a full barrier into every running thread of the process. A thread that
  * was before its load at that moment sees strict, one that was after it had its count
- * visible. From there on the counts only fall, but for those who come, see strict and go;
- * a thread whose count was once seen as zero has no counted WRITE in flight any more.
+ * visible. From there on nothing is in flight that was not, but for those who come, see strict
+ * and go; a thread whose counts were once seen as equal has no counted WRITE in flight any
+ * more. Both only grow: who reads "ended" first and then finds "begun" the same has seen them
+ * equal at the first of these moments.
  *
- *   L3  WRITE's end: release store of writing, then load of strict. Pairs with the acquire
- *       load in nobody_counted(): who finds zero sees what was written. The same barrier
- *       decides that either L2 sees the zero, or the WRITE sees strict and looks for L2.
+ *   L3  WRITE's end: release store of ended, then load of strict. Pairs with the acquire
+ *       load in nobody_counted(): who finds them equal sees what was written. The same barrier
+ *       decides that either L2 sees that, or the WRITE sees strict and looks for L2.
  *   L4  release store of strict = 0, pairs with WRITE's acquire load (L1): what an exclusive
  *       command did is done before a WRITE that came too late to be registered.
  *
@@ -65,9 +68,12 @@ void scsi_lock_fini(struct scsi_lun *l)
 
 static bool nobody_counted(const struct scsi_lun *l)
 {
-	for (int i = 0; i < SCSI_SHARDS; i++)
-		if (load_acquire(&l->counts[i].writing)) /* L3 */
+	for (int i = 0; i < SCSI_SHARDS; i++) {
+		uint64_t ended = load_acquire(&l->counts[i].ended); /* L3; before begun */
+
+		if (load_relaxed(&l->counts[i].begun) != ended)
 			return false;
+	}
 	return true;
 }
 

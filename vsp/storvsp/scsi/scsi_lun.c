@@ -283,7 +283,7 @@ void scsi_lun_stats(const struct scsi_lun *l, struct scsi_lun_stats *out)
 		const struct scsi_counts *c = &l->counts[i];
 
 		out->reads += load_relaxed(&c->transfers[BLK_READ]);
-		out->writes += load_relaxed(&c->transfers[BLK_WRITE]);
+		out->writes += load_relaxed(&c->transfers[BLK_WRITE]) + load_relaxed(&c->ended);
 		out->flushes += load_relaxed(&c->flushes);
 		out->others += load_relaxed(&c->others);
 		out->errors += load_relaxed(&c->errors);

@@ -75,10 +75,10 @@ bool scsi_mmc_toc(struct scsi_task *t, struct scsi_cmd c)
 
 	if (!format)
 		format = t->cdb[9] >> 6; /* where SFF-8020 had it */
-	if (sense)
-		return scsi_fail(t, sense);
 	if (format > 1 || (!format && first > 1 && first != TRACK_LEAD_OUT))
 		return scsi_fail(t, SENSE_CDB_FIELD);
+	if (sense)
+		return scsi_fail(t, sense);
 	if (format || first != TRACK_LEAD_OUT)
 		len += put_track(p + len, 1, 0, msf);
 	if (!format)
@@ -93,7 +93,7 @@ bool scsi_mmc_disc(struct scsi_task *t, struct scsi_cmd c)
 	static const uint8_t p[34] = { 0, 32, 0x0e, 1, 1, 1, 1, 0x20 };
 	uint32_t blocks, sense = scsi_drive_medium(t, &blocks);
 
-	if (!sense && (t->cdb[1] & 0x07)) /* only the standard kind */
+	if (t->cdb[1] & 0x07) /* only the standard kind */
 		sense = SENSE_CDB_FIELD;
 	return sense ? scsi_fail(t, sense) : scsi_data_in(t, p, sizeof(p), c.count);
 }
@@ -106,10 +106,10 @@ bool scsi_mmc_track(struct scsi_task *t, struct scsi_cmd c)
 	uint32_t address = be32_at(t->cdb + 2), blocks, sense = scsi_drive_medium(t, &blocks);
 	uint8_t by = t->cdb[1] & 0x03;
 
-	if (sense)
-		return scsi_fail(t, sense);
 	if (by > BY_SESSION || (by != BY_LBA && address != 1))
 		return scsi_fail(t, SENSE_CDB_FIELD);
+	if (sense)
+		return scsi_fail(t, sense);
 	if (by == BY_LBA && address >= blocks)
 		return scsi_fail(t, SENSE_LBA_RANGE);
 	be32_put(p + 24, blocks);
@@ -222,28 +222,26 @@ static void put_physical(uint8_t *p, uint32_t blocks)
 	be32_put(p + 8, MIN(DVD_FIRST_SECTOR + MAX(blocks, 1u) - 1, 0xffffffu));
 }
 
+static bool structure_exists(uint8_t format)
+{
+	return format == STRUCTURE_PHYSICAL || format == STRUCTURE_COPYRIGHT ||
+	       format == STRUCTURE_MANUFACTURER;
+}
+
 bool scsi_mmc_structure(struct scsi_task *t, struct scsi_cmd c)
 {
 	uint8_t p[4 + 2048] = { 0 };
 	uint32_t len = sizeof(p), blocks, sense = scsi_drive_medium(t, &blocks);
 
 	(void)c;
+	if (t->cdb[6] || !structure_exists(t->cdb[7])) /* layer, format */
+		return scsi_fail(t, SENSE_CDB_FIELD);
 	if (sense)
 		return scsi_fail(t, sense);
-	if (t->cdb[6]) /* layer */
-		return scsi_fail(t, SENSE_CDB_FIELD);
-	switch (t->cdb[7]) {
-	case STRUCTURE_PHYSICAL:
+	if (t->cdb[7] == STRUCTURE_PHYSICAL)
 		put_physical(p + 4, blocks);
-		break;
-	case STRUCTURE_COPYRIGHT:
+	if (t->cdb[7] == STRUCTURE_COPYRIGHT)
 		len = 8;
-		break;
-	case STRUCTURE_MANUFACTURER:
-		break;
-	default:
-		return scsi_fail(t, SENSE_CDB_FIELD);
-	}
 	be16_put(p, (uint16_t)(len - 2));
 	return scsi_data_in(t, p, len, be16_at(t->cdb + 8));
 }
@@ -296,6 +294,8 @@ static const struct mode_page {
 };
 
 #define MODE_HEADER   8
+#define MODE_HEADER_6 4
+#define MODE_SENSE_6  0x1a
 #define MODE_MAX      (MODE_HEADER + ARRAY_SIZE(mode_pages) * 22)
 #define PAGE_ALL      0x3f
 #define SUBPAGE_ALL   0xff
@@ -305,7 +305,7 @@ static const struct mode_page {
 bool scsi_mmc_mode_sense(struct scsi_task *t, struct scsi_cmd c)
 {
 	uint8_t p[MODE_MAX] = { 0 }, code = t->cdb[2] & 0x3f, control = t->cdb[2] >> 6;
-	uint32_t len = MODE_HEADER;
+	uint32_t header = t->cdb[0] == MODE_SENSE_6 ? MODE_HEADER_6 : MODE_HEADER, len = header;
 
 	if (control == PC_SAVED)
 		return scsi_fail(t, SENSE_NO_SAVING);
@@ -319,9 +319,12 @@ bool scsi_mmc_mode_sense(struct scsi_task *t, struct scsi_cmd c)
 		memcpy(p + len, m->bytes, control == PC_CHANGEABLE ? 2 : m->len);
 		len += m->len;
 	}
-	if (len == MODE_HEADER)
+	if (len == header)
 		return scsi_fail(t, SENSE_CDB_FIELD);
-	be16_put(p, (uint16_t)(len - 2));
+	if (header == MODE_HEADER_6)
+		p[0] = (uint8_t)(len - 1);
+	else
+		be16_put(p, (uint16_t)(len - 2));
 	return scsi_data_in(t, p, len, c.count);
 }
 

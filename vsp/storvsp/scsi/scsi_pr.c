@@ -5,6 +5,11 @@
  * A change that has to survive a restart is worked out, given to the LUN's keeper, and only
  * takes effect when the keeper has it: a failure leaves everything as it was, also on the
  * medium. Meanwhile other PERSISTENT RESERVE OUT commands of the LUN are told BUSY.
+ *
+ * PREEMPT AND ABORT takes effect first, so that nothing new of the removed initiators comes
+ * through, and is answered when nothing old of them can change the medium any more: what the
+ * engine still has is taken back, what the kernel has is waited for, on whatever loops it runs.
+ * If that takes too long the registrations are gone all the same, but the answer is no GOOD.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -190,29 +195,44 @@ struct pending {
 	struct scsi_pr_change change;
 	struct scsi_task *task;
 	bool aborts;
-	bool answered; /* by the keeper, inside its save() */
-	bool waiting;  /* save() is over and nothing has come yet */
+	struct scsi_fence fence; /* what it aborts */
+	bool answered;		 /* by the keeper, inside its save() */
+	bool waiting;		 /* save() is over and nothing has come yet */
 	int err;
 	uint8_t bytes[SCSI_PR_STATE_MAX];
 };
 
+/* Behind the new situations: what a channel lets through from now on is bound by them. */
+static void abort_removed(struct scsi_lun *l, struct scsi_fence *f)
+{
+	for (struct scsi_nexus *n = l->nexuses; n; n = n->next) {
+		if (n->aborted)
+			scsi_nexus_abort(n, f);
+		n->aborted = false;
+	}
+}
+
 /* Under the LUN's lock: the new state is the state, and who has to know is told. */
-static void commit(struct scsi_lun *l, const struct pending *p)
+static void commit(struct scsi_lun *l, struct pending *p)
 {
 	const struct scsi_pr_change *c = &p->change;
 
 	for (struct scsi_nexus *n = l->nexuses; n; n = n->next) {
 		int i = scsi_pr_find(&l->pr->state, n->target->initiator);
 
-		if (i < 0 || n->target == p->task->nexus->target)
+		if (i < 0)
+			continue;
+		n->aborted = c->gone[i] && p->aborts;
+		if (n->target == p->task->nexus->target)
 			continue;
 		if (c->news[i] != SCSI_PR_NO_NEWS)
 			scsi_nexus_attention(n, c->news[i]);
-		if (c->gone[i] && p->aborts)
+		if (n->aborted)
 			scsi_nexus_attention(n, SCSI_UA_COMMANDS_CLEARED);
 	}
 	l->pr->state = c->state;
 	scsi_update_situations(l);
+	abort_removed(l, &p->fence);
 }
 
 static bool finish(struct pending *p, int err)
@@ -230,6 +250,51 @@ static bool finish(struct pending *p, int err)
 	return scsi_fail(t, SENSE_TARGET_FAILURE);
 }
 
+static bool finish_aborted(struct pending *p)
+{
+	struct scsi_task *t = p->task;
+	bool failed = p->fence.failed;
+
+	if (!failed)
+		return finish(p, 0);
+	scsi_scratch_put(t->lun, p, sizeof(*p));
+	log_ratelimited(LOG_ERROR,
+			"disk %s: PREEMPT AND ABORT removed an initiator whose commands are stuck: "
+			"they may still reach the medium",
+			t->lun->serial);
+	return scsi_fail(t, SENSE_TARGET_FAILURE);
+}
+
+static void fence_over(struct loop_call *call)
+{
+	struct scsi_task *t = container_of(call, struct scsi_task, call);
+
+	/* Who posted is out of our queue's loop before the task can end. */
+	pthread_mutex_lock(&t->lun->lock);
+	pthread_mutex_unlock(&t->lun->lock);
+	if (finish_aborted(t->scratch))
+		t->done(t);
+}
+
+/* On any thread. */
+static void fence_passed(struct scsi_fence *f)
+{
+	struct scsi_task *t = container_of(f, struct pending, fence)->task;
+	struct scsi_lun *l = t->lun;
+
+	pthread_mutex_lock(&l->lock);
+	t->call.fn = fence_over;
+	blk_queue_post(t->queue, &t->call);
+	pthread_mutex_unlock(&l->lock);
+}
+
+/* The change has taken effect. */
+static bool finish_changed(struct pending *p)
+{
+	p->task->scratch = p;
+	return scsi_fence_last(&p->fence) && finish_aborted(p);
+}
+
 static bool finish_saved(struct pending *p)
 {
 	struct scsi_lun *l = p->task->lun;
@@ -239,7 +304,7 @@ static bool finish_saved(struct pending *p)
 	if (!p->err)
 		commit(l, p);
 	pthread_mutex_unlock(&l->lock);
-	return finish(p, p->err);
+	return p->err ? finish(p, p->err) : finish_changed(p);
 }
 
 static void saved(void *arg, int err)
@@ -301,11 +366,12 @@ bool scsi_pr_out(struct scsi_task *t, struct scsi_cmd c)
 	p->task = t;
 	p->aborts = r.action == PR_PREEMPT_AND_ABORT;
 	p->answered = p->waiting = false;
+	scsi_fence_init(&p->fence, fence_passed);
 	pthread_mutex_lock(&t->lun->lock);
 	result = change(p, &r);
 	pthread_mutex_unlock(&t->lun->lock);
 	if (!result)
-		return finish(p, 0);
+		return finish_changed(p);
 	if (result == PR_SAVE)
 		return save(p);
 	scsi_scratch_put(t->lun, p, sizeof(*p));

@@ -93,12 +93,31 @@ static void read_done(struct blk_req *r, int res)
 	t->done(t);
 }
 
+static NOINLINE bool counted_write_failed(struct scsi_task *t, struct scsi_counts *n, int res)
+{
+	scsi_write_forget(t->lun, n);
+	return transfer_failed(t, res);
+}
+
+/* As transfer_end(), of a WRITE that scsi_write_begin() let through with @n. */
+ALWAYS_INLINE bool counted_write_end(struct scsi_task *t, struct scsi_counts *n, int res)
+{
+	if (unlikely(t->scratch))
+		free_scratch(t);
+	if (unlikely(res))
+		return counted_write_failed(t, n, res);
+	store_relaxed(&n->bytes[BLK_WRITE], n->bytes[BLK_WRITE] + t->transferred);
+	scsi_write_end(t->lun, n);
+	t->status = SCSI_GOOD;
+	t->sense_len = 0;
+	return true;
+}
+
 static void write_done(struct blk_req *r, int res)
 {
 	struct scsi_task *t = container_of(r, struct scsi_task, blk);
 
-	scsi_write_end(t->lun, scsi_own_counts(t->lun));
-	transfer_end(t, BLK_WRITE, res);
+	counted_write_end(t, &t->lun->counts[scsi_thread_shard - 1], res);
 	t->done(t);
 }
 
@@ -184,8 +203,8 @@ static NOINLINE bool transfer_not_done(struct scsi_task *t, int res)
 	if (res == -EINPROGRESS)
 		return false;
 	if (t->blk.op == BLK_WRITE)
-		scsi_write_end(t->lun, scsi_own_counts(t->lun));
-	return transfer_end(t, t->blk.op, res);
+		return counted_write_end(t, scsi_own_counts(t->lun), res);
+	return transfer_end(t, BLK_READ, res);
 }
 
 ALWAYS_INLINE bool submit(struct scsi_task *t, uint8_t op)
@@ -201,9 +220,7 @@ ALWAYS_INLINE bool submit(struct scsi_task *t, uint8_t op)
 	res = blk_submit(t->queue, &t->blk);
 	if (unlikely(res))
 		return transfer_not_done(t, res);
-	if (op == BLK_WRITE)
-		scsi_write_end(t->lun, n);
-	return transfer_end(t, op, 0);
+	return op == BLK_WRITE ? counted_write_end(t, n, 0) : transfer_end(t, op, 0);
 }
 
 /* The buffer has several entries, or is larger than the transfer, which may be empty. */

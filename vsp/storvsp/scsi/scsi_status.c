@@ -83,26 +83,27 @@ static bool step(struct scsi_task *t, int res)
 /* Without provisioning everything is mapped. */
 static bool all_mapped(struct scsi_task *t)
 {
-	uint64_t lba = t->walk.pos >> t->lun->shift;
+	const struct scsi_walk *w = &t->walk;
+	uint8_t shift = t->lun->shift;
 
-	add_run(t, lba, (uint32_t)MIN(t->lun->blocks - lba, UINT32_MAX), 0);
+	add_run(t, w->pos >> shift, (uint32_t)MIN((w->end - w->pos) >> shift, UINT32_MAX), 0);
 	return !answer(t);
 }
 
 bool scsi_get_lba_status(struct scsi_task *t, struct scsi_cmd c)
 {
-	uint64_t lba = be64_at(t->cdb + 2);
+	uint64_t lba = be64_at(t->cdb + 2), blocks = scsi_blocks(t->lun);
 	uint32_t room = (uint32_t)MIN(c.count, t->data_len);
 	uint32_t fit = room < sizeof(struct lba_status) ? 0 : (room - 8) / 16, len;
 
-	if (lba >= t->lun->blocks)
+	if (lba >= blocks)
 		return scsi_fail(t, SENSE_LBA_RANGE);
 	fit = MAX(1, MIN(fit, EXTENTS_MAX)); /* one is made even where it is cut off */
 	len = (uint32_t)(sizeof(struct lba_status) + fit * sizeof(struct lba_status_extent));
 	t->scratch = NULL;
 	t->walk = (struct scsi_walk){ .step = step, .count = fit };
 	t->walk.pos = lba << t->lun->shift;
-	t->walk.end = t->lun->blocks << t->lun->shift;
+	t->walk.end = blocks << t->lun->shift;
 	if (!scsi_walk_buffer(t, len))
 		return scsi_task_set_full(t);
 	memset(t->walk.pattern, 0, len);

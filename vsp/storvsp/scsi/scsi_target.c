@@ -36,9 +36,30 @@ int scsi_target_create(struct scsi_target **out)
 		return -ENOMEM;
 	for (int i = 0; i < SCSI_MAX_LUNS; i++)
 		t->nexus[i].target = t;
+	pthread_mutex_init(&t->abort_lock, NULL);
 	name_initiator(t);
 	*out = t;
 	return 0;
+}
+
+void scsi_target_set_abort(struct scsi_target *t,
+			   void (*abort)(void *ctx, uint8_t number, struct scsi_fence *f),
+			   void *ctx)
+{
+	pthread_mutex_lock(&t->abort_lock);
+	t->abort = abort;
+	t->abort_ctx = ctx;
+	pthread_mutex_unlock(&t->abort_lock);
+}
+
+void scsi_nexus_abort(struct scsi_nexus *n, struct scsi_fence *f)
+{
+	struct scsi_target *t = n->target;
+
+	pthread_mutex_lock(&t->abort_lock);
+	if (t->abort)
+		t->abort(t->abort_ctx, (uint8_t)(n - t->nexus), f);
+	pthread_mutex_unlock(&t->abort_lock);
 }
 
 static void forget_nexus(struct scsi_nexus *n)
@@ -58,6 +79,7 @@ void scsi_target_destroy(struct scsi_target *t)
 	for (int i = 0; i < SCSI_MAX_LUNS; i++)
 		if (scsi_target_lun(t, (uint8_t)i))
 			forget_nexus(&t->nexus[i]);
+	pthread_mutex_destroy(&t->abort_lock);
 	free(t);
 }
 
@@ -258,6 +280,14 @@ bool scsi_execute_nowhere(struct scsi_task *task)
 
 #define MOVES_BLOCKS (OP_RANGE | OP_BLOCKS) /* all the rules of READ and WRITE, mostly */
 
+/* An unknown service action of a known opcode is a field, and news come before fields. */
+static bool execute_unknown(struct scsi_task *t, uint32_t sense)
+{
+	uint32_t news = sense == SENSE_OPCODE ? 0 : scsi_nexus_take_attention(t->nexus);
+
+	return scsi_fail(t, news ? news : sense);
+}
+
 /* Everything that has other rules, or an initiator that must be told of something first. */
 static NOINLINE bool execute_any(struct scsi_task *t)
 {
@@ -269,7 +299,7 @@ static NOINLINE bool execute_any(struct scsi_task *t)
 		return execute_absent(t, t->nexus == &t->nexus->target->nexus[0]);
 	op = find_op(t->lun->ops, t, &sense);
 	if (!op)
-		return scsi_fail(t, sense);
+		return execute_unknown(t, sense);
 	rules = op->flags & load_relaxed(&t->lun->rules);
 	if (rules & OP_THIN)
 		return scsi_fail(t, SENSE_OPCODE);
