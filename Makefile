@@ -66,7 +66,7 @@ BENCH_BIN := $(patsubst bench/%.c,$(B)/bench/%,$(BENCH))
 PEERS   := $(wildcard bench/peers/*.c bench/peers/*.cc)
 FUZZ    := $(patsubst fuzz/fuzz_%.c,%,$(wildcard fuzz/fuzz_*.c))
 
-.PHONY: all demo check kill soak bench fuzz lint install uninstall clean help setup \
+.PHONY: all demo check kill soak bench fuzz fuzz-bins fuzz-coverage lint install uninstall clean help setup \
 	check-spin check-tests bench-bins peers fuzz-replay seeds
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -83,6 +83,7 @@ help:
 	@echo '  make soak        20 minutes of load, hot plug, hostile guests and kill -9; TIME=SECONDS'
 	@echo '  make bench       measure every row of docs/performance.md beside its peer'
 	@echo '  make fuzz        each fuzz target for 30 s; make fuzz T=ring TIME=600 for one'
+	@echo '  make fuzz-coverage  lines that the corpora reach, per component; TIME=60 fuzzes first'
 	@echo '  make lint        formatting, include directions, shell, man page'
 	@echo '  make install     to $$(DESTDIR)$$(PREFIX), now $(DESTDIR)$(PREFIX); make uninstall takes it away'
 	@echo '  make clean       remove build/'
@@ -218,16 +219,21 @@ peers:
 
 # ---- fuzzing: clang's libFuzzer; any compiler replays ---------------------------------------
 
-FUZZ_SAN := address,undefined
-F := build/fuzz
+# COVERAGE=1 counts lines instead of looking for errors.
+FUZZ_INSTR := $(if $(COVERAGE),-fprofile-instr-generate -fcoverage-mapping,-fsanitize=address$(comma)undefined)
+F := build/fuzz$(if $(COVERAGE),-coverage)
 FUZZ_CFLAGS = -std=gnu11 -O1 -g -fno-omit-frame-pointer -D_GNU_SOURCE -DHVBUS_VERSION='"$(VERSION)"' \
 	-I. -pthread -Wall -Werror -Wno-unused-command-line-argument
-FUZZ_LIBSRC = $(foreach l,base ringbuf hv-core vmbus vsp vsc,$(SRC_$(l)))
+FUZZ_LIBSRC = $(foreach l,$(LAYERS),$(SRC_$(l)))
+# Calls that a target answers itself, so that it has no thread and no name in the file system.
+FUZZ_WRAP_handshake := connect pthread_create pthread_join
+FUZZ_WRAP_control := bind pthread_create
+fuzz_wrap = $(patsubst %,-Wl$(comma)--wrap=%,$(FUZZ_WRAP_$(1)))
 
 $(F)/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(call say,FUZZCC,$<)
-	$(Q)$(CLANG) $(FUZZ_CFLAGS) -fsanitize=fuzzer-no-link,$(FUZZ_SAN) -fno-sanitize-recover=all -MMD -MP -c -o $@ $<
+	$(Q)$(CLANG) $(FUZZ_CFLAGS) -fsanitize=fuzzer-no-link $(FUZZ_INSTR) -fno-sanitize-recover=all -MMD -MP -c -o $@ $<
 
 $(F)/lib.a: $(patsubst %.c,$(F)/%.o,$(FUZZ_LIBSRC))
 	$(Q)rm -f $@ && ar rcs $@ $^
@@ -240,22 +246,29 @@ $(F)/fakes.a: $(patsubst %.c,$(F)/%.o,$(FUZZ_FAKES))
 $(F)/bin/%: $(F)/fuzz/fuzz_%.o $(F)/fakes.a $(F)/lib.a
 	@mkdir -p $(@D)
 	$(call say,FUZZLD,$@)
-	$(Q)$(CLANG) -fsanitize=fuzzer,$(FUZZ_SAN) -pthread -o $@ $^ -luring -laio -lz -lm
+	$(Q)$(CLANG) -fsanitize=fuzzer $(FUZZ_INSTR) -pthread $(call fuzz_wrap,$*) -o $@ $^ $(LIBS)
 
 fuzz: SETUP_FOR := fuzz
 fuzz: setup
-	$(Q)$(MAKE) --no-print-directory $(patsubst %,$(F)/bin/%,$(or $(T),$(FUZZ)))
+	$(Q)$(MAKE) --no-print-directory fuzz-bins
 	$(Q)scripts/fuzz.sh $(F)/bin $(or $(TIME),30) $(or $(T),$(FUZZ))
+
+fuzz-bins: $(patsubst %,$(F)/bin/%,$(or $(T),$(FUZZ)))
+
+fuzz-coverage: SETUP_FOR := fuzz
+fuzz-coverage: setup
+	$(Q)$(MAKE) --no-print-directory COVERAGE=1 fuzz-bins
+	$(Q)scripts/fuzz-coverage.sh build/fuzz-coverage/bin $(or $(TIME),0) $(or $(T),$(FUZZ))
 
 # Every corpus file once, through the target built with the ordinary compiler.
 $(B)/lib/fakes.a: $(call obj,$(FUZZ_FAKES))
 	@mkdir -p $(@D)
 	$(Q)rm -f $@ && ar rcs $@ $^
 
-$(B)/replay/%: $(B)/fuzz/fuzz_%.o $(B)/fuzz/replay.o $(B)/lib/fakes.a $(call libs_upto,vsp)
+$(B)/replay/%: $(B)/fuzz/fuzz_%.o $(B)/fuzz/replay.o $(B)/lib/fakes.a $(call libs_upto,vmwp)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+	$(Q)$(CC) $(ALL_LDFLAGS) $(call fuzz_wrap,$*) -o $@ $^ $(LIBS)
 
 # Seeds recorded from a real exchange between a root and a child.
 $(B)/record: $(B)/fuzz/record.o $(call libs_upto,vmwp)

@@ -11,12 +11,9 @@
  *
  * hv-core/child.h is implemented here, in place of the process backend.
  */
-#include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
-
 #include "base/log.h"
 #include "fuzz/input.h"
+#include "fuzz/vtime.h"
 #include "vmbus/client.h"
 #include "vmbus/msg.h"
 
@@ -39,8 +36,6 @@ struct gpadl {
 
 static struct world {
 	struct input in;
-	uint64_t now_ns;
-	bool inside; /* clock_gettime() is ours */
 	uint32_t steps;
 	bool root_gone;
 
@@ -61,16 +56,6 @@ static struct world {
 } w;
 
 static uint8_t ram[PAGES * 4096] __attribute__((aligned(4096)));
-
-int clock_gettime(clockid_t id, struct timespec *t)
-{
-	if (!w.inside)
-		return (int)syscall(SYS_clock_gettime, id, t);
-	w.now_ns += 100;
-	t->tv_sec = (time_t)(w.now_ns / 1000000000u);
-	t->tv_nsec = (long)(w.now_ns % 1000000000u);
-	return 0;
-}
 
 /* ---- the root: what it was told ----------------------------------------------------- */
 
@@ -393,7 +378,7 @@ int hv_child_vp_wait(struct hv_child *c, uint32_t vp, uint64_t timeout_ns)
 	if (w.root_gone)
 		return -ECONNRESET;
 	if (vp || !root_step()) {
-		w.now_ns += timeout_ns < 1000000000u ? timeout_ns : 1000000000u;
+		vtime_pass(timeout_ns < 1000000000u ? timeout_ns : 1000000000u);
 		return 0;
 	}
 	return w.root_gone ? -ECONNRESET : 1;
@@ -543,9 +528,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	log_set_level(LOG_ERROR);
 	memset(&w, 0, sizeof(w));
 	w.in = (struct input){ data, size };
-	w.now_ns = 1000000000u;
-	w.inside = true;
+	vtime_enter();
 	run();
-	w.inside = false;
+	vtime_leave();
 	return 0;
 }

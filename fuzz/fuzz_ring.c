@@ -23,9 +23,9 @@ static void mirror(void)
 }
 
 /* A packet was written at @at, perhaps over the end: make the two copies equal again. */
-static void mirror_packet(uint32_t at, uint32_t payload)
+static void mirror_packet(uint32_t at, uint32_t next)
 {
-	uint32_t end = at + 16 + ((payload + 7) & ~7u) + VMPKT_TRAILER;
+	uint32_t end = next > at ? next : next + N;
 
 	memcpy(area + N + at, area + at, (end < N ? end : N) - at);
 	if (end > N)
@@ -61,17 +61,46 @@ static void poke(struct input *in)
 	}
 }
 
+/* Any kind of packet; @how chooses, in-band data when it is 0. */
+static int put(struct vmring_out *out, struct input *in, uint8_t how, uint64_t id,
+	       const uint8_t *payload, uint32_t len)
+{
+	static const uint64_t pfn[24] = { 1, 2, 3, 5, 8, 13 };
+	uint32_t count = how & 0xc0 ? input_u16(in) : 512;
+	struct vmpkt_range_in gpa[3] = { { count, 8, pfn },
+					 { 4096, 0, pfn },
+					 { count / 2, 4095, pfn } };
+	struct vmpkt_xfer_range xfer[2] = { { count, 0 }, { 8, 16 } };
+	switch (how >> 1 & 7) {
+	case 1:
+		return vmpkt_put_completion(out, id, payload, len);
+	case 2:
+		return vmpkt_put_gpa_direct(out, how & 1, id, count, how & 0x10 ? 4000 : 0, pfn,
+					    (uint32_t)vmpkt_pages(count, how & 0x10 ? 4000 : 0),
+					    payload, len);
+	case 3:
+		return vmpkt_put_gpa_direct_multi(out, how & 1, id, gpa, how >> 4 & 3, payload,
+						  len);
+	case 4:
+		return vmpkt_put_xfer_pages(out, how & 1, id, 7, xfer, how >> 4 & 1, payload, len);
+	default:
+		return vmpkt_put_inband(out, how & 1, id, payload, len);
+	}
+}
+
 static void write_honest(struct vmring_out *out, struct input *in)
 {
-	uint8_t payload[256];
 	uint32_t len = input_u8(in), at = out->next;
+	uint8_t payload[256], how;
 	int err;
 
 	input_take(in, payload, len);
-	err = vmpkt_put_inband(out, input_u8(in) & 1, input_u64(in), payload, len);
-	INVARIANT(err == 0 || err == -EAGAIN || err == -EPROTO);
+	how = input_u8(in);
+	err = put(out, in, how, input_u64(in), payload, len);
+
+	INVARIANT(err == 0 || err == -EAGAIN || err == -EPROTO || err == -EINVAL);
 	if (!err)
-		mirror_packet(at, len);
+		mirror_packet(at, out->next);
 	vmring_out_commit(out);
 	INVARIANT(out->next < N && out->next % 8 == 0 && out->peer_read < N);
 }

@@ -105,6 +105,7 @@ static void check_state(struct world *w)
 	struct vmbus_sm_info in;
 
 	vmbus_sm_stats(w->sm, &st);
+	INVARIANT(vmbus_msg_name(st.last_drop_type));
 	INVARIANT(st.gpadls <= VMBUS_SM_MAX_GPADLS && st.queued <= VMBUS_SM_MAX_QUEUE);
 	while ((ch = vmbus_sm_next_chan(w->sm, ch))) {
 		vmbus_sm_chan_info(ch, &in);
@@ -126,6 +127,7 @@ static void guest_message(struct world *w, struct input *in)
 	memcpy(msg, &type, sizeof(type));
 	if (len > 8)
 		input_take(in, msg + 8, len - 8u);
+	INVARIANT(vmbus_msg_fault_text(vmbus_msg_check(VMBUS_FROM_GUEST, VMBUS_V5_3, msg, len)));
 	vmbus_sm_message(w->sm, how & 0x40 ? 1 : 4, msg, len);
 }
 

@@ -6,10 +6,13 @@
  *   - every completion has an id that was asked for and is not longer than its request
  *   - closing always comes to an end
  */
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "fuzz/input.h"
+#include "fuzz/vtime.h"
 #include "tests/fake/fake_bus.h"
 #include "vmbus/wire/vstor.h"
 #include "vsp/storvsp/storvsp.h"
@@ -20,12 +23,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define RING_PAGES 4u
 #define DATA_PAGES 16u
 #define DISK	   (256u << 10)
+#define PLACES	   3 /* LUNs: a disk, one that comes and goes, a drive */
+
+enum { FIXED, LOOSE, DRIVE };
 
 struct world {
 	struct loop *loop;
 	struct vmbus_bus *bus;
-	struct blk_dev *dev;
-	struct scsi_lun *lun;
+	struct blk_dev *dev[PLACES];
+	struct scsi_lun *lun[PLACES];
 	struct scsi_target *target;
 	struct storvsp *vsp;
 	struct vmbus_chan *chan[2];
@@ -39,35 +45,59 @@ static void on_gone(void *ctx)
 	((struct world *)ctx)->gone = true;
 }
 
+static void make_lun(struct world *w, uint8_t i)
+{
+	struct blk_config bc = { .engine = BLK_ENGINE_MEMORY, .size = DISK, .direct = -1 };
+	struct scsi_lun_config uc = { .serial = "FUZZ", .max_transfer = 262144 };
+	char why[128];
+
+	bc.readonly = i == DRIVE;
+	INVARIANT(!blk_dev_open(&w->dev[i], &bc, why, sizeof(why)));
+	uc.dev = w->dev[i];
+	uc.type = i == DRIVE ? SCSI_DVD : SCSI_DISK;
+	INVARIANT(!scsi_lun_create(&w->lun[i], &uc));
+	INVARIANT(!scsi_target_attach(w->target, i, w->lun[i]));
+}
+
 static void world_up(struct world *w)
 {
 	struct loop_config lc = { .engine = LOOP_EPOLL, .name = "fuzz" };
-	struct blk_config bc = { .engine = BLK_ENGINE_MEMORY, .size = DISK, .direct = -1 };
-	struct scsi_lun_config uc = { .serial = "FUZZ", .max_transfer = 262144 };
-	struct storvsp_config cfg = { .max_subchannels = 1, .queue_depth = 32, .name = "fuzz" };
-	char why[128];
+	struct storvsp_config cfg = {
+		.max_subchannels = 1, .queue_depth = 32, .name = "fuzz", .stuck_ms = 2000
+	};
+	static int silence;
 
-	log_set_level(LOG_ERROR);
+	if (!silence) { /* failures are what we ask for */
+		silence = open("/dev/null", O_WRONLY | O_CLOEXEC);
+		log_set_fd(silence);
+	}
 	INVARIANT(!loop_create(&w->loop, &lc));
 	w->bus = fake_bus_create(w->loop, MEMORY);
 	w->data = fake_bus_alloc(w->bus, DATA_PAGES);
 	w->canary = fake_bus_alloc(w->bus, 1);
 	memset(fake_bus_ptr(w->bus, w->canary), 0xa5, 4096);
-	INVARIANT(!blk_dev_open(&w->dev, &bc, why, sizeof(why)));
-	uc.dev = w->dev;
-	INVARIANT(!scsi_lun_create(&w->lun, &uc));
 	INVARIANT(!scsi_target_create(&w->target));
-	INVARIANT(!scsi_target_attach(w->target, 0, w->lun));
+	for (uint8_t i = 0; i < PLACES; i++)
+		make_lun(w, i);
 	INVARIANT(!storvsp_create(&w->vsp, w->bus, w->target, &cfg));
+}
+
+static void no_faults(struct world *w)
+{
+	for (int i = 0; i < PLACES; i++)
+		blk_dev_fault_remove(w->dev[i], 0);
 }
 
 static void close_chan(struct world *w, uint16_t sub)
 {
 	if (!w->chan[sub])
 		return;
+	no_faults(w); /* what is held for ever keeps a channel from closing */
 	fake_bus_close(w->bus, 0, sub);
-	for (int i = 0; i < 10000 && !fake_bus_closed(w->bus, 0, sub); i++)
+	for (int i = 0; i < 10000 && !fake_bus_closed(w->bus, 0, sub); i++) {
+		vtime_pass(1000000);
 		fake_bus_turn(w->bus);
+	}
 	INVARIANT(fake_bus_closed(w->bus, 0, sub));
 	w->chan[sub] = NULL;
 }
@@ -76,17 +106,22 @@ static void world_down(struct world *w)
 {
 	const uint8_t *c = fake_bus_ptr(w->bus, w->canary);
 
+	no_faults(w);
 	close_chan(w, 1);
 	close_chan(w, 0);
 	for (int i = 0; i < 4096; i++)
 		INVARIANT(c[i] == 0xa5);
 	storvsp_destroy(w->vsp, on_gone, w);
-	for (int i = 0; i < 10000 && !w->gone; i++)
+	for (int i = 0; i < 10000 && !w->gone; i++) {
+		vtime_pass(1000000);
 		fake_bus_turn(w->bus);
+	}
 	INVARIANT(w->gone);
 	scsi_target_destroy(w->target);
-	scsi_lun_destroy(w->lun);
-	blk_dev_close(w->dev);
+	for (int i = 0; i < PLACES; i++) {
+		scsi_lun_destroy(w->lun[i]);
+		blk_dev_close(w->dev[i]);
+	}
 	fake_bus_destroy(w->bus);
 	loop_destroy(w->loop);
 }
@@ -178,10 +213,11 @@ static void send_srb(struct world *w, struct vmbus_chan *c, struct input *in)
 
 static void send_raw(struct vmbus_chan *c, struct input *in)
 {
-	uint8_t bytes[256], len = input_u8(in);
+	uint8_t bytes[256], len = input_u8(in), flags;
 
 	input_take(in, bytes, len);
-	vmbus_chan_send(c, input_u8(in) & 1, input_u64(in), bytes, len);
+	flags = input_u8(in) & 1;
+	vmbus_chan_send(c, flags, input_u64(in), bytes, len);
 }
 
 static void poke(struct world *w, uint16_t sub, struct input *in)
@@ -195,6 +231,70 @@ static void poke(struct world *w, uint16_t sub, struct input *in)
 		memcpy((uint8_t *)v->ctrl + (where >> 1) % 64, &value, sizeof(value));
 	else
 		memcpy(v->data + (where >> 1) % (v->size - 4), &value, sizeof(value));
+}
+
+static void inject(struct world *w, struct input *in)
+{
+	static const int errors[] = { -EIO, -ENOSPC, -EILSEQ, 0 };
+	uint8_t how = input_u8(in);
+	struct blk_fault f = { .ops = 1u << how % BLK_OP_COUNT,
+			       .error = errors[how >> 6],
+			       .stuck = how & 0x20,
+			       .delay_us = how & 0x10 ? 5000000 : 1,
+			       .times = 2 };
+
+	blk_dev_fault_add(w->dev[how & 8 ? LOOSE : FIXED], &f, NULL);
+}
+
+/* A disk is taken away under the guest, and comes back when nobody uses it any more. */
+static void take_and_return(struct world *w)
+{
+	scsi_target_detach(w->target, LOOSE);
+	storvsp_release_lun(w->vsp, LOOSE);
+	storvsp_bus_changed(w->vsp);
+	no_faults(w);
+	for (int i = 0; i < 10000 && storvsp_releasing(w->vsp, LOOSE); i++) {
+		vtime_pass(1000000);
+		fake_bus_turn(w->bus);
+	}
+	INVARIANT(!storvsp_releasing(w->vsp, LOOSE));
+	INVARIANT(!scsi_target_attach(w->target, LOOSE, w->lun[LOOSE]));
+}
+
+static void host_event(struct world *w, uint8_t what, struct input *in)
+{
+	struct storvsp_stuck stuck[4];
+	struct storvsp_stats st;
+
+	switch (what) {
+	case 1:
+		vtime_pass(input_u8(in) * 100000000ull);
+		break;
+	case 2:
+		inject(w, in);
+		break;
+	case 3:
+		no_faults(w);
+		break;
+	case 4:
+		take_and_return(w);
+		break;
+	case 5:
+		scsi_lun_set_medium(w->lun[DRIVE], input_u8(in) & 1 ? w->dev[DRIVE] : NULL, NULL,
+				    NULL);
+		storvsp_medium_changed(w->vsp);
+		break;
+	case 6:
+		scsi_lun_resized(w->lun[FIXED]);
+		storvsp_bus_changed(w->vsp);
+		break;
+	case 7:
+		storvsp_stats(w->vsp, &st);
+		INVARIANT(storvsp_stuck(w->vsp, stuck, 4) <= 4);
+		storvsp_oldest_ns(w->vsp, LOOSE);
+		break;
+	}
+	fake_bus_turn(w->bus);
 }
 
 static void step(struct world *w, struct input *in)
@@ -211,7 +311,7 @@ static void step(struct world *w, struct input *in)
 		close_chan(w, sub);
 		return;
 	case 2:
-		fake_bus_turn(w->bus);
+		host_event(w, op >> 4 & 7, in);
 		return;
 	case 3:
 		drain(w, c);
@@ -239,6 +339,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct world w = { 0 };
 	uint8_t flags = input_u8(&in);
 
+	vtime_enter();
 	world_up(&w);
 	open_chan(&w, 0);
 	if (flags & 1 && w.chan[0]) {
@@ -252,5 +353,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		fake_bus_turn(w.bus);
 	}
 	world_down(&w);
+	vtime_leave();
 	return 0;
 }

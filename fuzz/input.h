@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Fuzz input as a stream: bytes become operations. Reading past the end gives zeroes.
+ * Fuzz input as a stream: bytes become operations. Reading past the end gives zeroes. Never
+ * read twice in one expression: compilers differ in which comes first.
  */
 #ifndef HVBUS_FUZZ_INPUT_H
 #define HVBUS_FUZZ_INPUT_H
@@ -56,6 +57,14 @@ static inline uint64_t input_u64(struct input *in)
 
 	input_take(in, &v, sizeof(v));
 	return v;
+}
+
+/* Changes one of the @n bytes at @p; or none, with a 0. */
+static inline void input_spoil(struct input *in, void *p, size_t n)
+{
+	size_t at = input_u8(in) % n;
+
+	((uint8_t *)p)[at] ^= input_u8(in);
 }
 
 /* An invariant of our own side: broken means we have a bug, whatever the peer did. */

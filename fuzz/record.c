@@ -19,7 +19,7 @@
 #include "vmwp/root.h"
 #include "vsc/storvsc.h"
 
-static FILE *sm_file, *stor_file;
+static FILE *sm_file, *stor_file, *scsi_file;
 static const char *packet_dir;
 static unsigned packets;
 
@@ -96,6 +96,27 @@ static void record_stor(const struct vmpkt *p)
 	fputc(3, stor_file);
 }
 
+/* fuzz_scsi: the CDB as it stands, on its own disk, and a buffer of that length. */
+static void record_scsi(const struct vmpkt *p)
+{
+	static const uint8_t dirs[] = { 3, 1, 2 }; /* out, in, none */
+	const uint8_t *v = p->payload, *cdb = v + 28;
+	uint8_t head[4] = { 4, v[19] ? 8 : 0x80, 0xa8, cdb[0] };
+	uint16_t len;
+
+	if (p->payload_len < 64 || v[0] != 3)
+		return;
+	memcpy(&len, v + 24, 2);
+	head[2] |= dirs[v[22] % 3];
+	fwrite(head, sizeof(head), 1, scsi_file);
+	if (cdb[0] == 0x9e || cdb[0] == 0xa3 || cdb[0] == 0x5e || cdb[0] == 0x5f)
+		fputc(0, scsi_file); /* the action is in the CDB */
+	fwrite(cdb + 1, 15, 1, scsi_file);
+	fwrite(&len, 2, 1, scsi_file);
+	for (int i = 0; v[22] == 0 && i < 48 && i < len; i++)
+		fputc(0, scsi_file);
+}
+
 int __wrap_vmbus_chan_recv(struct vmbus_chan *c, struct vmpkt *pkt)
 {
 	int n = __real_vmbus_chan_recv(c, pkt);
@@ -103,6 +124,7 @@ int __wrap_vmbus_chan_recv(struct vmbus_chan *c, struct vmpkt *pkt)
 	if (n > 0 && sm_file) {
 		record_packet(pkt);
 		record_stor(pkt);
+		record_scsi(pkt);
 	}
 	return n;
 }
@@ -190,11 +212,13 @@ int main(int argc, char **argv)
 		_exit(exchange(socket));
 	sm_file = open_seed(argv[1], "server_sm");
 	stor_file = open_seed(argv[1], "storvsp");
+	scsi_file = open_seed(argv[1], "scsi");
 	fputc(0, stor_file); /* the handshake is in the recording */
 	root_run(root);
 	waitpid(child, &status, 0);
 	fclose(sm_file);
 	fclose(stor_file);
+	fclose(scsi_file);
 	sm_file = NULL;
 	root_destroy(root);
 	printf("%s: %u packets\n", argv[1], packets);

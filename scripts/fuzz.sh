@@ -56,12 +56,13 @@ replay() { # replay TARGET ARTIFACT
 }
 
 fuzz() {
-	local target=$1 log=$work/$1.log start=$SECONDS status=0 found seeds=()
+	local target=$1 log=$work/$1.log start=$SECONDS status=0 found seeds=() dict=()
 
 	mkdir -p "$work/$target" "$artifacts"
 	[ ! -d "fuzz/corpus/$target" ] || seeds=("fuzz/corpus/$target")
+	[ ! -f "fuzz/$target.dict" ] || dict=("-dict=fuzz/$target.dict")
 	"$bins/$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 \
-		-print_final_stats=1 -artifact_prefix="$artifacts/$target-" \
+		-print_final_stats=1 -artifact_prefix="$artifacts/$target-" "${dict[@]}" \
 		"$work/$target" "${seeds[@]}" >"$log" 2>&1 </dev/null &
 	child=$!
 	watch "$target" "$log" "$start"

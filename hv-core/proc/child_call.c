@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "hv-core/proc/child_priv.h"
@@ -111,6 +112,14 @@ enum hv_status hv_child_post_message(struct hv_child *c, uint32_t connection_id,
 
 /* ---- doorbells ------------------------------------------------------------------------ */
 
+/* Writing to a socket or pipe whose reader is gone would end the program (SIGPIPE). */
+static bool could_be_bell(int fd)
+{
+	struct stat st;
+
+	return !fstat(fd, &st) && !(st.st_mode & S_IFMT); /* an anonymous inode */
+}
+
 /* The counter is at its maximum (EAGAIN): rung as loudly as can be. */
 static void ring(int fd)
 {
@@ -135,6 +144,11 @@ static enum hv_status signal_first(struct hv_child *c, uint32_t connection_id)
 
 	if (fd < 0)
 		return status == HV_STATUS_SUCCESS ? HV_STATUS_NO_RESOURCES : status;
+	if (!could_be_bell(fd)) {
+		close(fd);
+		child_die(c);
+		return HV_STATUS_INVALID_PARTITION_STATE;
+	}
 	ring(fd);
 	/* B1 pairs with the load in hv_child_signal_event(). Another thread may have been faster.
 	 */

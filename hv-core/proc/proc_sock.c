@@ -80,7 +80,7 @@ ssize_t proc_sock_recv(int sock, void *buf, size_t len, int fds[PROC_MAX_FDS], i
 	if (n < 0)
 		return -errno;
 	*nfds = take_fds(&msg, fds);
-	if (!(msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)))
+	if (n && !(msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)))
 		return n;
 	for (int i = 0; i < *nfds; i++) {
 		close(fds[i]);

@@ -16,7 +16,8 @@ int proc_sock_send(int sock, const void *buf, size_t len, const int *fds, int nf
 /*
  * Receives one packet with at most PROC_MAX_FDS fds, which are the caller's from then on
  * (close-on-exec); unused places of @fds are -1. Returns the packet's bytes, 0 at the end
- * of the stream, -EMSGSIZE when the packet was longer than @len (no fds then), -errno.
+ * of the stream (an empty packet looks the same: no fds then), -EMSGSIZE when the packet was
+ * longer than @len (no fds then), -errno.
  * *@nfds counts the fds; -1: there were more, or our table is full, and none is kept.
  */
 ssize_t proc_sock_recv(int sock, void *buf, size_t len, int fds[PROC_MAX_FDS], int *nfds);

@@ -309,6 +309,16 @@ static void two_fds(int sock, const struct hv_proc_call *call)
 	recv(sock, &msrs, 1, 0);
 }
 
+/* Looks like the end of the stream, but for what came along. */
+static void empty_with_fds(int sock, const struct hv_proc_call *call)
+{
+	int fds[2] = { accepting_ram, accepting_irq };
+
+	(void)call;
+	ck_assert_int_eq(proc_sock_send(sock, "", 0, fds, 2, 0), 0);
+	recv(sock, &msrs, 1, 0);
+}
+
 static const struct {
 	void (*then)(int sock, const struct hv_proc_call *call);
 	int want;
@@ -316,7 +326,8 @@ static const struct {
 	{ answer_short, -EPROTO },	{ answer_long, -EPROTO },
 	{ answer_nothing, -ETIMEDOUT }, { answer_hang_up, -ECONNRESET },
 	{ answer_wrong_op, -EPROTO },	{ answer_fd_unasked, -EPROTO },
-	{ two_fds, -EPROTO },		{ answer_error, -EINVAL },
+	{ two_fds, -EPROTO },		{ empty_with_fds, -ECONNRESET },
+	{ answer_error, -EINVAL },
 };
 
 static void accepting_up(void)
@@ -621,7 +632,56 @@ START_TEST(doorbells)
 }
 END_TEST
 
+static int false_bell;
+
+static void answer_false_bell(int sock, const struct hv_proc_call *call)
+{
+	struct hv_proc_result r = { .op = HV_PROC_RESULT, .has_fd = 1 };
+
+	ck_assert_uint_eq(call->op, HV_PROC_HYPERCALL);
+	ck_assert_int_eq(proc_sock_send(sock, &r, sizeof(r), &false_bell, 1, 0), 0);
+	recv(sock, &msrs, 1, 0);
+}
+
+/* A pipe or socket that nobody reads would end the program, a file would be written to. */
+START_TEST(doorbells_that_are_none)
+{
+	struct hv_child_config cfg = { .memory = 1 << 20, .timeout_ms = 2000 };
+	int pipe_fds[2], sockets[2], bells[3];
+
+	ck_assert_int_eq(pipe(pipe_fds), 0);
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, sockets), 0);
+	close(pipe_fds[0]);
+	close(sockets[0]);
+	accepting_up();
+	bells[0] = pipe_fds[1];
+	bells[1] = sockets[1];
+	bells[2] = accepting_ram;
+	for (size_t i = 0; i < ARRAY_SIZE(bells); i++) {
+		struct held before = held_now();
+		struct hv_child *c;
+		struct peer p;
+
+		false_bell = bells[i];
+		msrs = 4;
+		then = answer_false_bell;
+		peer_start(&p, SOCK_SEQPACKET, accepting);
+		ck_assert_int_eq(hv_child_connect(&c, p.path, &cfg, NULL, 0), 0);
+		ck_assert_uint_eq(hv_child_signal_event(c, 0x2001),
+				  HV_STATUS_INVALID_PARTITION_STATE);
+		ck_assert(hv_child_dead(c));
+		hv_child_destroy(c);
+		peer_stop(&p);
+		ASSERT_HELD(before);
+	}
+	close(pipe_fds[1]);
+	close(sockets[1]);
+	close(accepting_ram);
+	close(accepting_irq);
+}
+END_TEST
+
 RIG_MAIN("hv-core/child", nobody_there, nobody_answers, welcomes_that_are_wrong,
 	 memory_that_cannot_be_trusted, refusal_has_a_reason, answers_that_are_wrong,
 	 bad_answer_kills_the_child, pages, wrapped_view, waiting, kicks_between_sleepers,
-	 doorbells)
+	 doorbells, doorbells_that_are_none)
