@@ -19,7 +19,7 @@
 #endif
 
 /* LUNs of the only controller. */
-enum { LUN_EVIL, LUN_CANARY, LUN_FILE, LUN_READONLY, LUN_SLOW };
+enum { LUN_EVIL, LUN_CANARY, LUN_FILE, LUN_READONLY, LUN_SLOW, HOSTILE_LUNS };
 #define HOSTILE_DISK (8u << 20)
 
 /* What must be visible in `hvbus inspect` after a case (U8); several may be asked for. */

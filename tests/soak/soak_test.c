@@ -224,7 +224,7 @@ static bool is_quiet(void)
 {
 	json_t *root = inspect();
 	bool quiet = json_array_size(json_object_get(root, "partitions")) == 1 &&
-		     json_array_size(json_object_get(root, "disks")) == LUN_READONLY + 1;
+		     json_array_size(json_object_get(root, "disks")) == HOSTILE_LUNS;
 
 	json_decref(root);
 	return quiet;
