@@ -83,6 +83,23 @@ static pid_t start(int (*play)(uint32_t slice, uint64_t seed), uint32_t slice)
 	_exit(play(slice, its));
 }
 
+/* What the servers said last; to be freed. */
+static char *attach_said(void)
+{
+	char path[96], *text = calloc(1, 1001);
+	FILE *f;
+
+	soak_attach_log(path, sizeof(path));
+	f = fopen(path, "r");
+	if (!f)
+		return text;
+	if (fseek(f, -1000, SEEK_END))
+		rewind(f);
+	text[fread(text, 1, 1000, f)] = 0;
+	fclose(f);
+	return text;
+}
+
 static void reap(struct player *p, bool wait)
 {
 	int status;
@@ -90,7 +107,8 @@ static void reap(struct player *p, bool wait)
 	if (!p->pid || waitpid(p->pid, &status, wait ? 0 : WNOHANG) != p->pid)
 		return;
 	ck_assert_msg(WIFSIGNALED(status) ? WTERMSIG(status) == SIGKILL : !WEXITSTATUS(status),
-		      "%s ended with %x", p->name, (unsigned int)status);
+		      "%s ended with %x; the NBD servers said: %s", p->name, (unsigned int)status,
+		      attach_said());
 	p->last = p->pid;
 	p->pid = 0;
 }
