@@ -11,22 +11,21 @@ static struct mini_vsp vsp;
 static struct storvsc *s;
 static uint8_t *buf;
 
-static const struct storvsc_config config = { .queues = 2, .depth = 16, .timeout_ms = 20 };
+#define SHORT_NS 20000000ull /* where nobody will answer */
+
+static const struct storvsc_config config = { .queues = 2, .depth = 16, .timeout_ms = 10000 };
 
 static void setup(void)
 {
-	struct storvsc_config cfg = config;
-
-	cfg.timeout_ms = 2000;
 	mini_init(&vsp, 2);
 	vsp.subs = 1;
-	ck_assert_int_eq(storvsc_open(&s, vsp.bus, 0, &cfg), 0);
-	s->timeout_ns = 20000000;
+	ck_assert_int_eq(storvsc_open(&s, vsp.bus, 0, &config), 0);
 	buf = storvsc_alloc(s, 64 * 4096);
 }
 
 static void teardown(void)
 {
+	s->timeout_ns = SHORT_NS;
 	storvsc_free(s, buf, 64 * 4096);
 	storvsc_close(s);
 	mini_fini(&vsp);
@@ -200,7 +199,7 @@ START_TEST(c10_more_bytes_than_asked_for)
 	mini_work(&vsp);
 	answer(0, 1, 0, 0xffffffff);
 	reap_none();
-	s->timeout_ns = 2000000000;
+	s->timeout_ns = config.timeout_ms * 1000000ull;
 	check_alive();
 }
 END_TEST
@@ -498,6 +497,7 @@ START_TEST(synchronous_calls_end_in_time)
 
 	n_held = 0;
 	vsp.hook = hold;
+	s->timeout_ns = SHORT_NS;
 	memset(mine, 0xaa, sizeof(mine));
 	ck_assert_int_eq(storvsc_read(s, 0, 0, mine, 0, 512), -ETIMEDOUT);
 	ck_assert_str_eq(storvsc_last_error(s, 0), "Connection timed out");
@@ -513,6 +513,7 @@ START_TEST(synchronous_calls_end_in_time)
 	reap_none();
 	ck_assert_uint_eq(mine[0], 0xaa); /* a read that failed gives nothing */
 	ck_assert_uint_eq(fake_client_counts(vsp.bus)->pages_used, pages - 64);
+	s->timeout_ns = config.timeout_ms * 1000000ull;
 	check_alive();
 }
 END_TEST
@@ -531,19 +532,21 @@ START_TEST(abandoned_requests_use_up_the_table_and_no_more)
 	storvsc_stats(s, 0, &st);
 	ck_assert_uint_eq(st.submitted - st.completed, 16); /* all slots */
 	vsp.stall = 0;
-	s->timeout_ns = 2000000000;
+	s->timeout_ns = config.timeout_ms * 1000000ull;
 	check_alive();
 }
 END_TEST
 
 START_TEST(c06_handshake_without_answers)
 {
+	struct storvsc_config impatient = config;
 	struct storvsc *other;
 
 	storvsc_free(s, buf, 64 * 4096);
 	storvsc_close(s);
 	vsp.stall = 1;
-	ck_assert_int_eq(storvsc_open(&other, vsp.bus, 0, &config), -ETIMEDOUT);
+	impatient.timeout_ms = 20;
+	ck_assert_int_eq(storvsc_open(&other, vsp.bus, 0, &impatient), -ETIMEDOUT);
 	vsp.stall = 0;
 	ck_assert_int_eq(storvsc_open(&s, vsp.bus, 0, &config), 0);
 	buf = storvsc_alloc(s, 64 * 4096);
