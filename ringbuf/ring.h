@@ -224,6 +224,9 @@ ALWAYS_INLINE void prefetch_for_store(void *p)
 #endif
 }
 
+/* The same for a long packet: the lines of the next, if it is like this one and has room. */
+void vmring_out_fetch(const struct vmring_out *r, uint32_t len);
+
 static inline void vmring_out_push(struct vmring_out *r, uint32_t len)
 {
 	uint32_t start = r->next, next = vmring_wrap(start + len + VMPKT_TRAILER, r->size);
@@ -237,6 +240,8 @@ static inline void vmring_out_push(struct vmring_out *r, uint32_t len)
 	 * be waited for one by one in the fence of the commit.
 	 */
 	prefetch_for_store(pkt + VMRING_AHEAD);
+	if (unlikely(len > VMRING_AHEAD))
+		vmring_out_fetch(r, len);
 }
 
 static inline bool vmring_out_commit(struct vmring_out *r)
