@@ -210,9 +210,9 @@ static struct loop *alloc_loop(const struct loop_config *cfg)
 	l->timers.next = l->timers.prev = &l->timers;
 	l->ticks_left = 1;
 	l->stop_call.fn = on_stop_call;
-	l->spin.always = cfg->spin_us_max == LOOP_SPIN_ALWAYS;
+	l->spin_always = cfg->spin_us_max == LOOP_SPIN_ALWAYS;
 	if (cfg->spin_us_max > 0)
-		l->spin.max_ns = (uint64_t)cfg->spin_us_max * 1000;
+		l->spin_max_ns = (uint64_t)cfg->spin_us_max * 1000;
 	return l;
 }
 

@@ -11,7 +11,8 @@
  *   2. run every poller (they drain shared rings and queue work)
  *   3. run the flush hooks (they publish completions, signal peers); submit I/O
  *   4. reap completions and ready fds without sleeping
- *   5. nothing happened? spin for at most the adaptive budget, repeating 2..4;
+ *   5. nothing happened? spin for at most the adaptive budget (one for when operations are in
+ *      the kernel, one for when peers are to move), repeating 2..4;
  *      then arm() every poller (unmask and look once more), and sleep.
  *
  * Threads: everything is for the loop's own thread, except loop_post() and

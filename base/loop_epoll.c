@@ -33,7 +33,7 @@ static int epoll_init(struct loop *l, uint32_t entries)
 	if (l->e.fd < 0)
 		return -errno;
 	l->cq_head = l->cq_tail = l->sq_flags = &nothing;
-	l->tick_interval = l->spin.always ? EPOLL_TICK_POLLING : EPOLL_TICK;
+	l->tick_interval = l->spin_always ? EPOLL_TICK_POLLING : EPOLL_TICK;
 	return 0;
 }
 

@@ -81,12 +81,15 @@ struct epoll_state {
 	struct epoll_event events[EPOLL_BATCH];
 };
 
+/* What the loop waits for, by whether operations are in the kernel. */
+enum waiting { FOR_PEERS, FOR_KERNEL, NR_WAITING };
+
+/* What is known of one kind of waiting. */
 struct spin_state {
-	uint64_t max_ns, budget_ns;
+	uint64_t budget_ns;
 	uint32_t lost_streak; /* spins in a row that ended in sleeping anyway */
 	uint32_t holdoff;     /* sleeps until spinning may be tried again */
 	uint32_t defeats;     /* lost streaks since the last spin that was won */
-	bool always;
 };
 
 struct loop {
@@ -107,7 +110,9 @@ struct loop {
 
 	uint32_t tick_interval;
 	uint32_t fallback_ticks;
-	struct spin_state spin;
+	bool spin_always;
+	uint64_t spin_max_ns;
+	struct spin_state spin[NR_WAITING];
 	uint64_t now;
 	struct loop_timer timers; /* list head, ordered by due_ns */
 	struct slot *slots;

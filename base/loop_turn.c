@@ -155,22 +155,32 @@ static bool may_sleep(struct loop *l)
 }
 
 /*
+ * A guest that just got its answers comes back within microseconds, a disk may take ten times
+ * as long, or the reverse: what one teaches is not held against the other.
+ */
+static inline struct spin_state *spin_for(struct loop *l)
+{
+	return &l->spin[loop_ops_in_flight(l) ? FOR_KERNEL : FOR_PEERS];
+}
+
+/*
  * Learns from one sleep, which an @event ended, or else a timer or the caller's limit. @idle_ns is
  * the time without work: the spin before it, and the sleep. Short means that a longer spin would
  * have caught the event, allowing for our own wake-up and that of a peer that slept as well. But on
  * a busy machine the peer may need our very core to answer: spins that are lost all the time stop
  * for a while, whatever the idle times say.
  */
-static void adapt_spin(struct spin_state *s, uint64_t idle_ns, bool spun, bool event)
+static void adapt_spin(struct spin_state *s, uint64_t max_ns, uint64_t idle_ns, bool spun,
+		       bool event)
 {
-	if (idle_ns > s->max_ns + WAKE_COST_NS) {
+	if (idle_ns > max_ns + WAKE_COST_NS) {
 		s->budget_ns /= 2;
 		if (s->budget_ns < SPIN_MIN_NS)
 			s->budget_ns = 0;
 	} else if (event && idle_ns > SPIN_MIN_NS && !s->holdoff) {
 		s->budget_ns = s->budget_ns ? 2 * s->budget_ns : SPIN_START_NS;
-		if (s->budget_ns > s->max_ns)
-			s->budget_ns = s->max_ns;
+		if (s->budget_ns > max_ns)
+			s->budget_ns = max_ns;
 	}
 	if (s->holdoff)
 		s->holdoff--;
@@ -183,22 +193,22 @@ static void adapt_spin(struct spin_state *s, uint64_t idle_ns, bool spun, bool e
 }
 
 /* What came in the first steps was there already: spinning did not win it. */
-static void spin_won(struct loop *l, uint32_t step)
+static void spin_won(struct loop *l, struct spin_state *s, uint32_t step)
 {
 	l->stats.spins_won++;
 	if (step > SPIN_CREDIT)
-		l->spin.lost_streak = l->spin.defeats = 0;
+		s->lost_streak = s->defeats = 0;
 }
 
 /* Deals with what ended the sleep, so that loop_turn() returns with it done. */
-static int after_sleep(struct loop *l, uint64_t slept_from, uint64_t spun_ns)
+static int after_sleep(struct loop *l, struct spin_state *s, uint64_t slept_from, uint64_t spun_ns)
 {
 	int did = l->engine->reap(l);
 
 	if (load_relaxed(&l->posted))
 		did |= loop_run_posted(l);
-	if (l->spin.max_ns)
-		adapt_spin(&l->spin, spun_ns + loop_now(l) - slept_from, spun_ns, did);
+	if (l->spin_max_ns)
+		adapt_spin(s, l->spin_max_ns, spun_ns + loop_now(l) - slept_from, spun_ns, did);
 	if (l->timers.next != &l->timers)
 		did |= loop_fire_timers(l);
 	if (l->hooks)
@@ -208,6 +218,7 @@ static int after_sleep(struct loop *l, uint64_t slept_from, uint64_t spun_ns)
 
 static int sleep_turn(struct loop *l, uint64_t timeout_ns, uint64_t spun_ns)
 {
+	struct spin_state *s = spin_for(l);
 	uint64_t from = 0, timer_ns;
 	int err;
 
@@ -221,7 +232,7 @@ static int sleep_turn(struct loop *l, uint64_t timeout_ns, uint64_t spun_ns)
 	}
 	if (l->hooks)
 		loop_flush_hooks(l); /* arming may have queued signals */
-	if (l->spin.max_ns)
+	if (l->spin_max_ns)
 		from = loop_now(l);
 	timer_ns = loop_timer_delay(l);
 	if (timer_ns < timeout_ns)
@@ -233,7 +244,7 @@ static int sleep_turn(struct loop *l, uint64_t timeout_ns, uint64_t spun_ns)
 	store_relaxed(&l->asleep, 0);
 	l->now_valid = false;
 	disarm_pollers(l);
-	return err ? err : after_sleep(l, from, spun_ns);
+	return err ? err : after_sleep(l, s, from, spun_ns);
 }
 
 /* ---- spinning ------------------------------------------------------------------------- */
@@ -244,6 +255,7 @@ static int sleep_turn(struct loop *l, uint64_t timeout_ns, uint64_t spun_ns)
  */
 static int spin(struct loop *l, uint64_t budget_ns, uint64_t *spun_ns)
 {
+	struct spin_state *s = spin_for(l);
 	uint64_t start = 0, now;
 
 	l->ticks_left = 1; /* with epoll, what is ready now would pass for a win later */
@@ -253,7 +265,7 @@ static int spin(struct loop *l, uint64_t budget_ns, uint64_t *spun_ns)
 		cpu_relax();
 		did = look(l);
 		if (did) {
-			spin_won(l, step);
+			spin_won(l, s, step);
 			return did;
 		}
 		if (step % SPIN_CLOCK)
@@ -271,7 +283,7 @@ static int spin(struct loop *l, uint64_t budget_ns, uint64_t *spun_ns)
 
 static NOINLINE int idle(struct loop *l, uint64_t timeout_ns)
 {
-	uint64_t budget_ns = l->spin.budget_ns, spun_ns = 0;
+	uint64_t budget_ns = spin_for(l)->budget_ns, spun_ns = 0;
 	int did;
 
 	if (budget_ns) {
@@ -290,10 +302,10 @@ static NOINLINE int idle(struct loop *l, uint64_t timeout_ns)
  * Submitting and sleeping are one system call when they come together. A caller of
  * loop_turn() wants to see what was done before any sleep; loop_run() does not.
  */
-static inline bool sleep_at_once(const struct loop *l, bool did, uint64_t timeout_ns)
+static inline bool sleep_at_once(struct loop *l, bool did, uint64_t timeout_ns)
 {
 	return (l->io_wanted & IO_UNSENT) && timeout_ns && (l->running || !did) &&
-	       !l->spin.always && !l->spin.budget_ns;
+	       !l->spin_always && !spin_for(l)->budget_ns;
 }
 
 static inline int turn(struct loop *l, uint64_t timeout_ns)
@@ -310,7 +322,7 @@ static inline int turn(struct loop *l, uint64_t timeout_ns)
 	n = look_outside(l);
 	if (did || n || !timeout_ns)
 		return n < 0 ? n : did | n;
-	if (l->spin.always) {
+	if (l->spin_always) {
 		cpu_relax();
 		return 0;
 	}

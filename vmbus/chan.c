@@ -347,6 +347,13 @@ void vmbus_chan_flush(struct vmbus_chan *c)
 		BUMP(c->signals_suppressed);
 }
 
+bool vmbus_chan_peer_sleeps(const struct vmbus_chan *c)
+{
+	/* Hints: the commit decides for itself, behind its fence. */
+	return !load_relaxed(&c->out.ctrl->interrupt_mask) &&
+	       load_relaxed(&c->out.ctrl->read_index) == c->out.published;
+}
+
 /* Whoever only asks for room would wait for ever on a ring whose reader broke it. */
 static NOINLINE void check_reader(struct vmbus_chan *c)
 {

@@ -97,6 +97,13 @@ int vmbus_chan_send_gpa_blank(struct vmbus_chan *c, uint16_t flags, uint64_t tra
 /* Publishes what was queued and signals the peer when the ring's rules demand it. */
 void vmbus_chan_flush(struct vmbus_chan *c);
 
+/*
+ * The peer has read all that was published and wants to be signalled: what a sender in the
+ * middle of a long batch may flush at once, for the peer wakes up while the rest is made. Two
+ * loads.
+ */
+bool vmbus_chan_peer_sleeps(const struct vmbus_chan *c);
+
 /* Bytes of ring space (descriptor + payload + trailer) that a sender may still use. */
 uint32_t vmbus_chan_send_room(struct vmbus_chan *c);
 

@@ -216,8 +216,11 @@ void stor_request_done(struct scsi_task *t)
 	c->in_flight--;
 	store_relaxed(&c->stat_in_flight, c->in_flight);
 	sample_end(c, r);
-	if (likely(!c->closing))
+	if (likely(!c->closing)) {
 		reply(c, r, r->reply_len);
+		if (vmbus_chan_peer_sleeps(c->chan))
+			vmbus_chan_flush(c->chan);
+	}
 	stor_req_put(c, r);
 	if (unlikely(c->closing)) {
 		if (!c->in_flight)
