@@ -22,7 +22,8 @@ WARN    := -Wall -Wextra -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wshadow
 # Some x86 cores do not cache decoded code around jumps that cross 32 bytes: 20 % of a ring message.
 ALIGN_JUMPS := $(if $(filter x86_64,$(shell uname -m)),$(if $(filter clang%,$(notdir $(CC))),,-Wa$(comma)-mbranches-within-32B-boundaries))
 OPT     := $(if $(SAN),-O1 -fno-omit-frame-pointer,-O2 $(ALIGN_JUMPS))
-CFLAGS  ?= -g
+# Of an instrumented build people read reports, for which line numbers are enough.
+CFLAGS  ?= $(if $(SAN),-g1,-g)
 ALL_CFLAGS = -std=gnu11 $(OPT) $(WARN) -fPIC -fvisibility=hidden -pthread -D_GNU_SOURCE \
 	-DHVBUS_VERSION='"$(VERSION)"' -I. $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all) $(CFLAGS)
 ALL_LDFLAGS = -pthread $(if $(SAN),-fsanitize=$(SAN)) $(LDFLAGS)

@@ -8,7 +8,7 @@
 set -u
 cd "$(dirname "$0")/.." || exit 2
 
-variants=${CHECK_VARIANTS:-release address thread}
+read -ra variants <<<"${CHECK_VARIANTS:-release address thread}"
 only=${CHECK_ONLY:-}
 limit=300 # seconds for one program; the tests inside have limits of their own
 passed=0
@@ -42,7 +42,7 @@ shown=0
 
 stop_jobs() {
 	local pid
-	for pid in "${!job_of[@]}"; do kill -- -"$pid" 2>/dev/null; done
+	for pid in "${!job_of[@]}" $builder; do kill -- -"$pid" 2>/dev/null; done
 }
 
 # begin NAME COMMAND...: one program, one line
@@ -133,19 +133,49 @@ report() {
 	fi
 }
 
-# ---- builds -----------------------------------------------------------------------------------
+# ---- builds: each beside the tests of the one before ------------------------------------------
 
-# build VARIANT TARGETS...: false (and counted) when it fails
-build() {
-	local name=$1 log=$work/build
-	shift
-	make --no-print-directory -s -k -j"$(nproc)" "$@" >"$log" 2>&1 && return
-	printf '  %-8s%s\n' FAILED "build of $name"
-	grep -vE '^  (CC|LD|AR) ' "$log" | tail -n 40 | sed 's/^/    | /'
-	failed=$((failed + 1))
-	bad+=("build of $name: make $*")
-	return 1
+builder= # process id
+
+# variant NAME: sets what follows from it
+variant() {
+	prefix=()
+	targets=(check-tests fuzz-replay)
+	case $1 in
+	release) dir=build/release san= ;;
+	address) dir=build/san-address-undefined san=address,undefined ;;
+	thread)
+		dir=build/san-thread san=thread prefix=("${fixed_addresses[@]}")
+		targets=(check-tests) # the fuzz targets have one thread
+		;;
+	*)
+		echo "check.sh: unknown variant '$1' (release, address, thread)" >&2
+		exit 2
+		;;
+	esac
 }
+
+build_begin() {
+	variant "$1"
+	build_command="make --no-print-directory -s -k -j$(nproc) ${targets[*]} SAN=$san"
+	# shellcheck disable=SC2086
+	setsid nice $build_command >"$work/build" 2>&1 </dev/null &
+	builder=$!
+}
+
+# Counted, and said, when it fails.
+build_end() {
+	local status=0
+	wait "$builder" || status=$?
+	builder=
+	[ $status != 0 ] || return
+	printf '  %-8s%s\n' FAILED "build of $1"
+	grep -vE '^  (CC|LD|AR) ' "$work/build" | tail -n 40 | sed 's/^/    | /'
+	failed=$((failed + 1))
+	bad+=("build of $1: $build_command")
+}
+
+# ---- what there is to run -----------------------------------------------------------------------
 
 # programs FOLDER SOURCES...: what was built of them
 programs() {
@@ -166,18 +196,14 @@ fuzz_targets() {
 	done
 }
 
-# check_variant NAME FOLDER SAN [PREFIX_COMMAND...]
 check_variant() {
-	local name=$1 dir=build/$2 san=SAN=$3 targets=(check-tests) p
-	shift 3
-	[ "$name" = thread ] || targets+=(fuzz-replay) # the targets have one thread
-	echo "== $name"
-	build "$name" "${targets[@]}" "$san"
+	local name=$1 p
+	variant "$name"
 	for p in $(programs "$dir" tests/ut/*/*_ut.c tests/proc/*_test.c tests/hostile/*_hostile.c); do
-		begin "$name ${p#"$dir"/}" "$@" "$p"
+		begin "$name ${p#"$dir"/}" "${prefix[@]}" "$p"
 	done
 	for p in tests/sh/*.sh; do
-		[ "$p" = tests/sh/lib.sh ] || begin "$name ${p#tests/}" "$@" "$dir/tests/run_sh" "$dir" "$p"
+		[ "$p" = tests/sh/lib.sh ] || begin "$name ${p#tests/}" "${prefix[@]}" "$dir/tests/run_sh" "$dir" "$p"
 	done
 	[ "$name" != thread ] || return # where the soak would take its time and find little more
 	begin "$name soak/soak_test" "$dir/soak/soak_test"
@@ -186,19 +212,13 @@ check_variant() {
 	done
 }
 
-for v in $variants; do
-	case $v in
-	release) check_variant release release "" ;;
-	address) check_variant address san-address-undefined address,undefined ;;
-	thread) check_variant thread san-thread thread "${fixed_addresses[@]}" ;;
-	*)
-		echo "check.sh: unknown variant '$v' (release, address, thread)" >&2
-		exit 2
-		;;
-	esac
-	# Long and of one processor: beside a build.
-	[ -n "${models_begun:-}" ] || begin "models (spin)" make --no-print-directory -s check-spin
-	models_begun=yes
+for i in "${!variants[@]}"; do
+	[ "$i" != 0 ] || build_begin "${variants[0]}"
+	echo "== ${variants[i]}"
+	build_end "${variants[i]}"
+	[ "${variants[i + 1]:-}" = "" ] || build_begin "${variants[i + 1]}"
+	check_variant "${variants[i]}"
+	[ "$i" != 0 ] || begin "models (spin)" make --no-print-directory -s check-spin
 done
 settle
 
