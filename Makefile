@@ -32,7 +32,7 @@ LIBS    := -luring -laio -ljansson -lseccomp -lz -lm
 # ---- what there is: one archive per layer, each may use those before it ------
 
 LAYERS  := base ringbuf hv-core vmbus vsp vsc vmwp
-SRC_base    := $(wildcard base/*.c)
+SRC_base    := $(wildcard base/*.c base/*/*.c)
 SRC_ringbuf := $(wildcard ringbuf/*.c)
 SRC_hv-core := $(wildcard hv-core/*.c hv-core/*/*.c)
 SRC_vmbus   := $(wildcard vmbus/*.c)
@@ -136,7 +136,7 @@ $(B)/ut/$(1)/%: $(B)/tests/ut/$(1)/%.o $$(call obj,$(FAKE_$(1))) $$(call libs_up
 	$$(call say,LD,$$@)
 	$$(Q)$(CC) $$(ALL_LDFLAGS) -o $$@ $$^ $$(LIBS) -lcheck -lsubunit -lrt -lm
 endef
-FAKE_vsp := $(wildcard tests/fake/fake_bus.c tests/fake/mock_stor_guest.c)
+FAKE_vsp := $(wildcard tests/fake/fake_bus.c tests/fake/mock_stor_guest.c tests/fake/mock_net_guest.c)
 FAKE_vmbus := $(wildcard tests/fake/fake_partition.c tests/fake/evil_root.c)
 FAKE_vsc := $(wildcard tests/fake/fake_child.c tests/fake/evil_root.c)
 $(foreach l,$(LAYERS),$(eval $(call ut_rule,$(l))))
@@ -292,7 +292,7 @@ INCDIR := $(DESTDIR)$(PREFIX)/include/hvbus
 MANDIR := $(DESTDIR)$(PREFIX)/share/man/man1
 PLUGINDIR := $(LIBDIR)/nbdkit/plugins
 SGDIR := $(LIBDIR)/hvbus
-PUBLIC_H := $(wildcard base/*.h ringbuf/*.h hv-core/*.h hv-core/proc/*.h vmbus/*.h vmbus/wire/*.h vsc/*.h)
+PUBLIC_H := $(wildcard base/*.h base/*/*.h ringbuf/*.h hv-core/*.h hv-core/proc/*.h vmbus/*.h vmbus/wire/*.h vsc/*.h)
 
 install: all
 	install -d $(BINDIR) $(LIBDIR)/pkgconfig $(MANDIR) $(PLUGINDIR) $(SGDIR)

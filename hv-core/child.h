@@ -22,6 +22,12 @@ struct hv_child_config {
 	uint64_t memory;     /* bytes of guest memory; 0 = 32 MiB */
 	uint32_t nr_vps;     /* 0 = 1 */
 	uint32_t timeout_ms; /* for each answer of the root; 0 = 10 s */
+	/*
+	 * Devices that the root is to add for this partition, one per line: "nic
+	 * switch=lan,queues=2" (vmwp/net_config.h); NULL = only what every partition gets. At most
+	 * HV_PROC_WISHES bytes.
+	 */
+	const char *wishes;
 };
 
 /*
@@ -84,6 +90,18 @@ void hv_child_forget_connection(struct hv_child *c, uint32_t connection_id);
  * come together or while nobody waits count as one.
  */
 int hv_child_vp_wait(struct hv_child *c, uint32_t vp, uint64_t timeout_ns);
+
+/*
+ * A file descriptor that becomes readable (POLLIN) when @vp is interrupted after
+ * hv_child_vp_arm(): for waiting next to other fds. Stays the child's; made at the first call,
+ * which asks the root. -EMFILE, -EINVAL, -EOPNOTSUPP (an old root), -ETIMEDOUT, -ECONNRESET.
+ * The VP's thread.
+ */
+int hv_child_vp_fd(struct hv_child *c, uint32_t vp);
+/* Asks for the fd to be written. False: interrupted already, do not sleep. */
+bool hv_child_vp_arm(struct hv_child *c, uint32_t vp);
+/* Awake: takes the interrupt, empties the fd. 1 interrupted, 0 not, -ECONNRESET. */
+int hv_child_vp_disarm(struct hv_child *c, uint32_t vp);
 
 /* Interrupts @vp from inside the child: its thread returns from hv_child_vp_wait() with 1. */
 void hv_child_kick_vp(struct hv_child *c, uint32_t vp);

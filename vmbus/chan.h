@@ -94,6 +94,14 @@ int vmbus_chan_send_gpa_blank(struct vmbus_chan *c, uint16_t flags, uint64_t tra
 			      uint32_t byte_count, uint32_t byte_offset, uint32_t len,
 			      uint64_t **pfn);
 
+/* Ranges of an own transfer page set: netvsc section 6. -EINVAL: no range. */
+int vmbus_chan_send_xfer_pages(struct vmbus_chan *c, uint16_t flags, uint64_t trans_id,
+			       uint16_t set_id, const struct vmpkt_xfer_range *ranges, uint32_t n,
+			       const void *payload, uint32_t len);
+int vmbus_chan_send_gpa_direct_multi(struct vmbus_chan *c, uint16_t flags, uint64_t trans_id,
+				     const struct vmpkt_range_in *ranges, uint32_t n,
+				     const void *payload, uint32_t len);
+
 /* Publishes what was queued and signals the peer when the ring's rules demand it. */
 void vmbus_chan_flush(struct vmbus_chan *c);
 
@@ -121,6 +129,13 @@ bool vmbus_chan_want_space(struct vmbus_chan *c, uint32_t bytes);
  */
 int vmbus_chan_iov(struct vmbus_chan *c, const struct vmpkt *pkt, uint32_t index, uint32_t len,
 		   struct iovec *iov, int max);
+
+/*
+ * Scatter list of all GPA-direct ranges of @pkt one after the other. Entries written, the bytes in
+ * *@bytes; errors as above.
+ */
+int vmbus_chan_iov_all(struct vmbus_chan *c, const struct vmpkt *pkt, struct iovec *iov, int max,
+		       uint32_t *bytes);
 
 /*
  * Guest memory as a whole, referenced by the caller's in-flight I/O: hv_gpa_get() it

@@ -129,6 +129,20 @@ bool vmbus_client_rescinded(struct vmbus_client *c, struct vmbus_chan *chan);
 int vmbus_client_wait(struct vmbus_client *c, uint32_t vp, uint64_t timeout_ns);
 
 /*
+ * vmbus_client_wait() in three steps, for threads that wait for other fds too:
+ *
+ *   fd = vmbus_client_fd(c, vp);            once
+ *   if (vmbus_client_arm(c, vp))            false: interrupted already
+ *           poll(fd and others);
+ *   vmbus_client_disarm(c, vp);             takes the interrupt, as wait() does: 1, 0, -ECONNRESET
+ *
+ * Errors of _fd() as hv_child_vp_fd().
+ */
+int vmbus_client_fd(struct vmbus_client *c, uint32_t vp);
+bool vmbus_client_arm(struct vmbus_client *c, uint32_t vp);
+int vmbus_client_disarm(struct vmbus_client *c, uint32_t vp);
+
+/*
  * A look without sleeping, for threads that poll: processes waiting control messages
  * (VP 0), unless another thread is at it. Cheap.
  */

@@ -16,6 +16,14 @@
 
 struct vmbus_bus;    /* one guest's connection, root side */
 struct vmbus_device; /* one offered device */
+struct loop;
+
+/* Guest memory that a GPADL describes, mapped in a row. */
+struct vmbus_buffer {
+	uint8_t *data; /* shared with the guest: it can change at any time */
+	uint32_t len;  /* bytes, whole pages */
+	uint32_t gpadl;
+};
 
 #define VMBUS_MAX_SUBCHANNELS 64 /* of one device */
 
@@ -41,6 +49,14 @@ struct vmbus_device_ops {
 	 * After that no guest page is touched on behalf of this channel.
 	 */
 	void (*close)(void *dev, uint16_t sub);
+
+	/*
+	 * The guest tears down a GPADL that the provider has mapped: let go of it with
+	 * vmbus_device_unmap() soon, possibly from inside; the guest waits. On the loop of the
+	 * primary channel, between open() and vmbus_device_closed() of it only: a provider that is
+	 * closing lets go of all by itself. NULL for providers that map nothing.
+	 */
+	void (*unmap)(void *dev, struct vmbus_buffer *b);
 };
 
 struct vmbus_device_desc {
@@ -49,6 +65,7 @@ struct vmbus_device_desc {
 	uint8_t user[VMBUS_USER_DATA]; /* offer's user-defined area */
 	uint32_t max_packet;	       /* longest packet the provider accepts; 0 = 4096 */
 	const char *name;	       /* for people: "scsi0"; copied */
+	struct loop *loop;	       /* its channels run there; NULL = where the bus puts them */
 };
 
 /*
@@ -80,6 +97,16 @@ void vmbus_device_closed(struct vmbus_device *d, uint16_t sub);
  * @ops any more, possibly before this returns. Never waits for the guest.
  */
 void vmbus_device_revoke(struct vmbus_device *d, void (*gone)(void *dev));
+
+/*
+ * Maps GPADL @gpadl of the device's primary channel, which has to be one range of whole pages.
+ * Until vmbus_device_unmap() the guest's teardown of it is not answered, so the pages stay the
+ * provider's. To be unmapped before vmbus_device_closed() of the primary. Any loop.
+ * Errors: -ENOENT (no such GPADL, or it is being torn down), -EBUSY (mapped already), -EINVAL (not
+ * one range of whole pages, or a ring's), -ENOSPC (too many separate pieces), -ENOMEM.
+ */
+int vmbus_device_map(struct vmbus_device *d, uint32_t gpadl, struct vmbus_buffer **out);
+void vmbus_device_unmap(struct vmbus_device *d, struct vmbus_buffer *b);
 
 /*
  * More work than one batch allowed, or completions became ready outside drain(): run
