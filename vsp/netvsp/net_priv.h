@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Shared by the files of the network adapter; nobody else includes it.
+ *
+ * towards the guest's driver          frames
+ *   netvsp.c     device, life            net_tx.c   requests of the guest: RNDIS to frames,
+ * completions nvsp.c       negotiation, table      net_rx.c   the switch's deliver(): frames to the
+ * guest net_rndis.c  control messages        rxbuf.c    sub-allocations of the receive buffer
+ *   net_oid.c    what can be queried     net_steer.c  receive side scaling
+ *   net_chan.c   a channel's drain: who gets which packet
+ *
+ * Everything runs on one thread (netvsp.h).
+ */
+#ifndef HVBUS_VSP_NETVSP_NET_PRIV_H
+#define HVBUS_VSP_NETVSP_NET_PRIV_H
+
+#include "base/net/toeplitz.h"
+#include "vmbus/wire/nvsp.h"
+#include "vmbus/wire/rndis_data.h"
+#include "vsp/netvsp/netvsp.h"
+#include "vsp/netvsp/rxbuf.h"
+
+#define NET_CONTROL_QUEUE                                                                          \
+	(100u << 10)	      /* bytes of control messages that wait; beyond that: cut off */
+#define NET_DRAIN_PACKETS 64u /* of one drain */
+#define NET_DRAIN_BYTES	  (256u << 10)
+#define NET_MAX_RANGES	  64u /* pieces of one request */
+
+/* NVSP negotiation (spec: netvsc, section 4). The table is in nvsp.c. */
+enum net_state {
+	NET_CLOSED,	 /* the primary channel is */
+	NET_INIT,	 /* waits for INIT */
+	NET_CONFIG,	 /* version agreed: NDIS config and version, buffers */
+	NET_READY,	 /* receive buffer is there: RNDIS may begin */
+	NET_OPERATIONAL, /* RNDIS initialised */
+	NET_HALTED,	 /* RNDIS was halted; may begin again */
+	NET_REVOKED,	 /* a buffer was taken away: drain and wait for the close */
+	NET_FAILED,	 /* broke the protocol: drain, answer nothing, wait for the close */
+};
+
+/* Offload settings in force, as bits of what may be done towards this guest. */
+struct net_offload {
+	bool rx_ip4, rx_tcp4, rx_udp4, rx_tcp6, rx_udp6; /* checksums may be said to be good */
+	bool tx_ip4, tx_tcp4, tx_udp4, tx_tcp6, tx_udp6; /* for answers to queries only */
+	bool lso4, lso6, rsc4, rsc6;
+};
+
+struct net_rss {
+	bool enabled;
+	uint32_t types;			/* NET_HASH_* */
+	uint32_t entries;		/* of the table, a power of two */
+	uint16_t table[NDIS_RSS_TABLE]; /* channel */
+	uint8_t key[NET_RSS_KEY];
+	struct net_toeplitz hash;
+};
+
+/* One open channel. */
+struct net_chan {
+	struct netvsp *n;
+	struct vmbus_chan *chan;
+	uint16_t sub; /* 0 = primary */
+	bool open;
+
+	/* towards the guest: the batch that is being made */
+	struct vmpkt_xfer_range range[NVSP_RX_RANGES_RSC];
+	uint32_t nr_ranges;
+	uint16_t first; /* sub-allocation of the first range: the transaction id */
+	bool touched;	/* has something to flush */
+
+	/* answers to the guest that did not fit into the ring yet */
+	uint32_t owed; /* see net_tx.c */
+};
+
+struct net_tx_buffer {
+	struct vmbus_buffer *buf; /* NULL = none */
+	uint16_t id;
+	uint32_t sections;
+};
+
+struct netvsp {
+	struct netvsp_config cfg; /* names point to own memory */
+	char name[16], port_name[VSW_NAME], friendly[256];
+	struct vmbus_bus *bus;
+	struct vmbus_device *dev;
+	struct loop *loop;
+	struct vsw *sw;
+	struct vsw_port *port; /* NULL once destroyed */
+	void (*gone)(void *ctx);
+	void *gone_ctx;
+
+	/* nvsp.c */
+	enum net_state state;
+	const char *failed;
+	uint32_t version;
+	uint32_t size; /* of NVSP messages: 28 or 40 */
+	uint32_t mtu;  /* IP */
+	uint64_t caps; /* the guest's NVSP_CAP_* */
+	bool got_config, got_version;
+	uint16_t granted; /* sub-channels */
+	bool table_sent;
+	struct net_chan chan[NETVSP_MAX_QUEUES];
+	uint16_t nr_open;
+
+	/* buffers */
+	struct net_tx_buffer tx;
+	struct rxbuf rx;
+
+	/* net_rndis.c */
+	uint32_t filter; /* RNDIS_FILTER_*; 0 = nothing is delivered */
+	struct net_offload offload;
+	bool link; /* what the guest knows */
+	uint64_t speed;
+	uint32_t multicast; /* addresses in the list; for queries */
+	uint8_t multicast_list[32][NET_MAC_LEN];
+	uint8_t mac[NET_MAC_LEN]; /* in use */
+	/* Control messages that wait for a sub-allocation or for room in the ring. */
+	struct net_control *control_first, *control_last;
+	uint32_t control_bytes;
+	uint32_t control_free; /* sub-allocations 0..NVSP_RX_CONTROL-1 that are free, as bits */
+
+	/* net_steer.c */
+	struct net_rss rss;
+
+	struct netvsp_stats count; /* the counters in it */
+};
+
+/* ---- nvsp.c --------------------------------------------------------------------- */
+
+/* A message of the guest that is neither RNDIS nor a completion: @pkt is an in-band packet. */
+void nvsp_message(struct net_chan *c, const struct vmpkt *pkt);
+/* The guest broke the protocol: from now on nothing of it is processed. @why: static text. */
+void nvsp_fail(struct netvsp *n, const char *why);
+/* The channel was opened, or is closed: state, implied revokes. */
+void nvsp_opened(struct net_chan *c);
+void nvsp_closed(struct net_chan *c);
+/* Both buffers are let go of: nobody reads or writes them from here on. */
+void nvsp_revoke(struct netvsp *n);
+
+/* ---- net_rndis.c ------------------------------------------------------------------ */
+
+/* A control message: a private copy. NVSP_STATUS_* for its NVSP completion. */
+uint32_t net_rndis_control(struct netvsp *n, const uint8_t *msg, uint32_t len);
+/* Sends what waits, as far as there is room. True: some went out. */
+bool net_rndis_push(struct netvsp *n);
+/* Everything a HALT, a revoke or a close ends: filter, offloads, scaling, what waits. */
+void net_rndis_reset(struct netvsp *n);
+void net_rndis_indicate(struct netvsp *n, uint32_t status, const void *info, uint32_t len);
+/* What the adapter may do for the guest changed: tells the switch port (VSW_CAN_*). */
+void net_rndis_caps(struct netvsp *n);
+
+/* ---- net_oid.c ----------------------------------------------------------------------- */
+
+/* RNDIS status; what to answer in @out (room for RNDIS_CONTROL_MAX bytes), its length in *@len. */
+uint32_t net_oid_query(struct netvsp *n, uint32_t oid, const uint8_t *in, uint32_t in_len,
+		       uint8_t *out, uint32_t *len);
+uint32_t net_oid_set(struct netvsp *n, uint32_t oid, const uint8_t *in, uint32_t in_len);
+
+/* ---- net_steer.c ------------------------------------------------------------------------ */
+
+uint32_t net_rss_set(struct netvsp *n, const uint8_t *in, uint32_t len); /* RNDIS status */
+void net_rss_reset(struct netvsp *n);
+/* The channel for @f, open for sure, and its hash if there is one. */
+struct net_chan *net_steer(struct netvsp *n, const struct net_frame *f, uint32_t *hash,
+			   bool *hashed);
+
+/* ---- net_tx.c ------------------------------------------------------------------------------- */
+
+/* SEND_RNDIS_PACKET, data or control, in any of its forms. */
+void net_tx_request(struct net_chan *c, const struct vmpkt *pkt, const struct nvsp_rndis *r);
+/*
+ * An NVSP completion for @id, padded to n->size (@len 0: an empty one). Kept when the ring has no
+ * room: drains stop taking requests until it has gone (net_chan.c).
+ */
+void net_complete(struct net_chan *c, uint64_t id, const struct nvsp_message *m, uint32_t len);
+
+/* ---- net_rx.c ---------------------------------------------------------------------------------
+ */
+
+extern const struct vsw_port_ops net_port_ops; /* ctx: struct netvsp */
+/* A completion packet of the guest: sub-allocations come back. */
+void net_rx_completed(struct net_chan *c, const struct vmpkt *pkt);
+/*
+ * One control message into a control sub-allocation and out on the primary channel. -EAGAIN: none
+ * free, or no room in the ring.
+ */
+int net_rx_control(struct netvsp *n, const void *msg, uint32_t len);
+
+/* ---- net_chan.c
+ * ---------------------------------------------------------------------------------- */
+
+bool net_chan_drain(struct net_chan *c);
+
+#endif
