@@ -360,6 +360,8 @@ static void say_welcome(int sock, struct input *in, uint32_t vps)
 		input_spoil(in, &w, sizeof(w));
 	if (how & 2)
 		w.error = (int32_t)input_u32(in);
+	if (how & 0x10)
+		w.features = HV_PROC_HAS_IRQ_FD;
 	if (how & 4)
 		len = input_u8(in) % (sizeof(w) + 1);
 	if (how & 8) {
@@ -465,6 +467,11 @@ static void child_step(struct hv_child *c, struct input *in)
 	case 5:
 		hv_child_kick_vp(c, what % hv_child_nr_vps(c));
 		INVARIANT(hv_child_vp_wait(c, what % 4, 0) <= 1);
+		if (what & 0x80) {
+			hv_child_vp_fd(c, what % 4);
+			hv_child_vp_arm(c, what % 4);
+			INVARIANT(hv_child_vp_disarm(c, what % 4) <= 1);
+		}
 		break;
 	case 6:
 		(what & 1 ? child_rings : child_memory)(c, in);

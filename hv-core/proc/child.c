@@ -57,7 +57,7 @@ void child_die(struct hv_child *c)
 	shutdown(c->sock, SHUT_RDWR); /* ends calls in other threads, and the watcher */
 	eventfd_write(c->hangup_fd, 1);
 	for (uint32_t i = 0; i < c->nr_vps; i++)
-		proc_irq_raise(&c->irq->vp[i].state); /* I1: "dead" before the interrupt */
+		child_raise(c, i); /* I1: "dead" before the interrupt */
 }
 
 static void *watch(void *arg)
@@ -166,6 +166,7 @@ static int await_welcome(struct hv_child *c, int fds[PROC_MAX_FDS], const struct
 		return fail(why, err, "the root refused: %.*s",
 			    (int)strnlen(w.text, sizeof(w.text)), w.text);
 	c->partition_id = w.partition_id;
+	c->features = w.features;
 	return 0;
 }
 
@@ -280,6 +281,7 @@ int hv_child_connect(struct hv_child **out, const char *path, const struct hv_ch
 	c->memory = cfg->memory ? cfg->memory : DEFAULT_MEMORY;
 	c->nr_vps = cfg->nr_vps ? cfg->nr_vps : 1;
 	memset(c->bell, 0xff, sizeof(c->bell));
+	child_poll_init(c);
 	pthread_mutex_init(&c->pages_lock, NULL);
 	pthread_mutex_init(&c->call_lock, NULL);
 	err = bring_up(c, path, cfg, &reason);
@@ -300,6 +302,7 @@ void hv_child_destroy(struct hv_child *c)
 		pthread_join(c->watcher, NULL);
 	}
 	child_close_bells(c);
+	child_poll_fini(c);
 	child_mem_fini(c);
 	if (c->irq)
 		munmap(c->irq, sizeof(*c->irq));
@@ -356,7 +359,7 @@ int hv_child_vp_wait(struct hv_child *c, uint32_t vp, uint64_t timeout_ns)
 void hv_child_kick_vp(struct hv_child *c, uint32_t vp)
 {
 	if (vp < c->nr_vps)
-		proc_irq_raise(&c->irq->vp[vp].state);
+		child_raise(c, vp);
 }
 
 bool hv_child_take_message(struct hv_child *c, uint32_t vp, struct hv_message *out)

@@ -308,7 +308,7 @@ START_TEST(packets_that_end_the_child)
 		const char *why;
 	} c[] = {
 		{ sizeof(struct hv_proc_call), 0, 0, "unknown request" },
-		{ sizeof(struct hv_proc_call), 5, 0, "unknown request" },
+		{ sizeof(struct hv_proc_call), 6, 0, "unknown request" },
 		{ sizeof(struct hv_proc_call), HV_PROC_RESULT, 0, "unknown request" },
 		{ sizeof(struct hv_proc_call), ~0u, 0, "unknown request" },
 		{ sizeof(struct hv_proc_call), HV_PROC_EOM, 2, "EOM of no VP" },
