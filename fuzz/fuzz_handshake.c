@@ -231,9 +231,15 @@ static void hear(int sock, bool *welcomed)
 	}
 }
 
-static size_t some_hello(struct input *in, struct hv_proc_hello *h)
+struct wishful {
+	struct hv_proc_hello hello;
+	uint8_t wishes[UINT8_MAX];
+};
+
+static size_t some_hello(struct input *in, struct wishful *w)
 {
-	uint8_t how = input_u8(in), at;
+	struct hv_proc_hello *h = &w->hello;
+	uint8_t how = input_u8(in), at, len;
 
 	*h = (struct hv_proc_hello){ .magic = HV_PROC_MAGIC,
 				     .version = HV_PROC_VERSION,
@@ -247,7 +253,12 @@ static size_t some_hello(struct input *in, struct hv_proc_hello *h)
 	}
 	root.memory = h->memory;
 	root.vps = h->nr_vps;
-	return how & 0x80 ? input_u8(in) % (sizeof(*h) + 1) : sizeof(*h);
+	if (!(how & 0x80))
+		return sizeof(*h);
+	len = input_u8(in); /* cut, or with wishes */
+	if (len > sizeof(*h))
+		input_take(in, w->wishes, len - sizeof(*h));
+	return len;
 }
 
 /* A call that is right in form, mostly. */
@@ -302,7 +313,7 @@ static void with_root(struct input *in, uint8_t how)
 	struct hv_proc_quota quota = { .max_memory = 12 * 4096, .max_vps = 3 };
 	struct loop_config lc = { .engine = LOOP_EPOLL };
 	bool welcomed = false, hung_up = false;
-	struct hv_proc_hello hello;
+	struct wishful hello;
 	size_t len = some_hello(in, &hello);
 	int sv[2], err, steps = 0;
 
@@ -315,6 +326,8 @@ static void with_root(struct input *in, uint8_t how)
 	root.bell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	err = hv_proc_accept(&root.proc, root.loop, sv[0], &hello, len, &quota, &ops, NULL);
 	INVARIANT(err <= 0 && (!err || (!root.downs && (!root.ups || root.refuse))));
+	INVARIANT(err ||
+		  !memcmp(hv_proc_wishes(root.proc), hello.wishes, len - sizeof(hello.hello)));
 	INVARIANT(err || (root.memory <= quota.max_memory && root.vps <= quota.max_vps));
 	if (err)
 		root.proc = NULL;

@@ -25,7 +25,7 @@ struct hv_child_config {
 	/*
 	 * Devices that the root is to add for this partition, one per line: "nic
 	 * switch=lan,queues=2" (vmwp/net_config.h); NULL = only what every partition gets. At most
-	 * HV_PROC_WISHES bytes.
+	 * HV_PROC_WISHES (1024) bytes of printable ASCII and newlines.
 	 */
 	const char *wishes;
 };

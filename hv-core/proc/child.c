@@ -131,10 +131,15 @@ static int say_hello(struct hv_child *c, const struct hv_child_config *cfg)
 		.memory = c->memory,
 		.nr_vps = c->nr_vps,
 	};
+	size_t len = cfg->wishes ? strlen(cfg->wishes) : 0;
+	char packet[sizeof(hello) + HV_PROC_WISHES];
 
 	snprintf(hello.name, sizeof(hello.name), "%s",
 		 cfg->name ? cfg->name : program_invocation_short_name);
-	return proc_sock_send(c->sock, &hello, sizeof(hello), NULL, 0, 0);
+	memcpy(packet, &hello, sizeof(hello));
+	if (len)
+		memcpy(packet + sizeof(hello), cfg->wishes, len);
+	return proc_sock_send(c->sock, packet, sizeof(hello) + len, NULL, 0, 0);
 }
 
 /* Is this the welcome for what was asked? *@err is the refusal, 0 when there is none. */
@@ -274,6 +279,8 @@ int hv_child_connect(struct hv_child **out, const char *path, const struct hv_ch
 		cfg = &defaults;
 	if (cfg->nr_vps > CHILD_MAX_VPS)
 		return fail(&reason, -EINVAL, "at most %u virtual processors", CHILD_MAX_VPS);
+	if (cfg->wishes && strlen(cfg->wishes) > HV_PROC_WISHES)
+		return fail(&reason, -E2BIG, "wishes have at most %u bytes", HV_PROC_WISHES);
 	c = calloc(1, sizeof(*c));
 	if (!c)
 		return fail(&reason, -ENOMEM, "out of memory");

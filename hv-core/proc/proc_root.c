@@ -42,6 +42,7 @@ struct hv_proc {
 	struct loop_timer late_fail; /* a failure found inside hv_proc_accept() */
 	pid_t pid;
 	uid_t uid;
+	char wishes[HV_PROC_WISHES + 1];
 };
 
 /* ---- the end ------------------------------------------------------------------ */
@@ -246,7 +247,7 @@ static int check_peer(int sock, struct ucred *cred, char *text, size_t n)
 static int check_hello(const void *packet, size_t len, struct hv_proc_hello *h, char *text,
 		       size_t n)
 {
-	if (len != sizeof(*h)) {
+	if (len < sizeof(*h)) {
 		snprintf(text, n, "the first packet is not a hello");
 		return -EPROTO;
 	}
@@ -268,6 +269,24 @@ static int check_hello(const void *packet, size_t len, struct hv_proc_hello *h, 
 	else
 		return 0;
 	return -EPROTO;
+}
+
+/* Text for whoever gives out devices; here only what could not be shown to people is refused. */
+static int take_wishes(char *out, const char *packet, size_t len, char *text, size_t n)
+{
+	len -= sizeof(struct hv_proc_hello);
+	if (len > HV_PROC_WISHES) {
+		snprintf(text, n, "wishes have at most %u bytes", HV_PROC_WISHES);
+		return -E2BIG;
+	}
+	memcpy(out, packet + sizeof(struct hv_proc_hello), len);
+	for (size_t i = 0; i < len; i++) {
+		if (out[i] != '\n' && (out[i] < ' ' || out[i] > '~')) {
+			snprintf(text, n, "wishes are lines of printable ASCII");
+			return -EPROTO;
+		}
+	}
+	return 0;
 }
 
 static int check_quota(const struct hv_proc_hello *h, const struct hv_proc_quota *q, char *text,
@@ -405,6 +424,8 @@ int hv_proc_accept(struct hv_proc **out, struct loop *loop, int sock, const void
 		err = check_hello(hello, len, &h, text, sizeof(text));
 	if (!err)
 		err = check_quota(&h, quota, text, sizeof(text));
+	if (!err)
+		err = take_wishes(proc->wishes, hello, len, text, sizeof(text));
 	if (err)
 		goto refuse;
 	setsockopt(sock, SOL_SOCKET, SO_SNDBUF, &sndbuf, sizeof(sndbuf));
@@ -441,6 +462,11 @@ void hv_proc_destroy(struct hv_proc *proc)
 	sock = proc->lf.fd;
 	proc_free(proc);
 	close(sock);
+}
+
+const char *hv_proc_wishes(const struct hv_proc *proc)
+{
+	return proc->wishes;
 }
 
 pid_t hv_proc_pid(const struct hv_proc *proc)

@@ -28,7 +28,14 @@
 
 enum hv_proc_role { HV_PROC_GUEST = 1, HV_PROC_CONTROL = 2 };
 
-struct hv_proc_hello { /* peer -> root, first packet */
+#define HV_PROC_WISHES 1024u
+
+/*
+ * Peer -> root, first packet. A guest's may be followed by its wishes: at most HV_PROC_WISHES
+ * bytes of printable ASCII and newlines, up to the end of the packet. What they mean is
+ * none of this protocol's business. An older root refuses a hello with wishes.
+ */
+struct hv_proc_hello {
 	uint32_t magic;
 	uint16_t version;
 	uint16_t role;	 /* enum hv_proc_role */
