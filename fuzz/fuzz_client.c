@@ -384,6 +384,36 @@ int hv_child_vp_wait(struct hv_child *c, uint32_t vp, uint64_t timeout_ns)
 	return w.root_gone ? -ECONNRESET : 1;
 }
 
+int hv_child_vp_fd(struct hv_child *c, uint32_t vp)
+{
+	(void)c;
+	return vp < VPS ? 0 : -EINVAL;
+}
+
+bool hv_child_vp_arm(struct hv_child *c, uint32_t vp)
+{
+	(void)c;
+	(void)vp;
+	return !w.root_gone;
+}
+
+int hv_child_vp_disarm(struct hv_child *c, uint32_t vp)
+{
+	return hv_child_vp_wait(c, vp, 0);
+}
+
+void hv_child_vp_poke(struct hv_child *c, uint32_t vp)
+{
+	(void)c;
+	INVARIANT(vp < VPS);
+}
+
+void hv_child_vp_empty(struct hv_child *c, uint32_t vp)
+{
+	(void)c;
+	INVARIANT(vp < VPS);
+}
+
 bool hv_child_take_message(struct hv_child *c, uint32_t vp, struct hv_message *out)
 {
 	union vmbus_msg m;
@@ -475,7 +505,12 @@ static void program_step(void)
 		vmbus_client_wait(w.bus, 0, what * 1000u);
 		return;
 	case 3:
-		vmbus_client_poll(w.bus);
+		if (what & 1) {
+			vmbus_client_arm(w.bus, what / 2 % VPS);
+			vmbus_client_disarm(w.bus, what / 2 % VPS);
+		} else {
+			vmbus_client_poll(w.bus);
+		}
 		return;
 	case 7:
 		if (what == 0xff)

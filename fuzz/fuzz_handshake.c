@@ -231,9 +231,15 @@ static void hear(int sock, bool *welcomed)
 	}
 }
 
-static size_t some_hello(struct input *in, struct hv_proc_hello *h)
+struct wishful {
+	struct hv_proc_hello hello;
+	uint8_t wishes[UINT8_MAX];
+};
+
+static size_t some_hello(struct input *in, struct wishful *w)
 {
-	uint8_t how = input_u8(in), at;
+	struct hv_proc_hello *h = &w->hello;
+	uint8_t how = input_u8(in), at, len;
 
 	*h = (struct hv_proc_hello){ .magic = HV_PROC_MAGIC,
 				     .version = HV_PROC_VERSION,
@@ -247,7 +253,12 @@ static size_t some_hello(struct input *in, struct hv_proc_hello *h)
 	}
 	root.memory = h->memory;
 	root.vps = h->nr_vps;
-	return how & 0x80 ? input_u8(in) % (sizeof(*h) + 1) : sizeof(*h);
+	if (!(how & 0x80))
+		return sizeof(*h);
+	len = input_u8(in); /* cut, or with wishes */
+	if (len > sizeof(*h))
+		input_take(in, w->wishes, len - sizeof(*h));
+	return len;
 }
 
 /* A call that is right in form, mostly. */
@@ -302,7 +313,7 @@ static void with_root(struct input *in, uint8_t how)
 	struct hv_proc_quota quota = { .max_memory = 12 * 4096, .max_vps = 3 };
 	struct loop_config lc = { .engine = LOOP_EPOLL };
 	bool welcomed = false, hung_up = false;
-	struct hv_proc_hello hello;
+	struct wishful hello;
 	size_t len = some_hello(in, &hello);
 	int sv[2], err, steps = 0;
 
@@ -315,6 +326,8 @@ static void with_root(struct input *in, uint8_t how)
 	root.bell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	err = hv_proc_accept(&root.proc, root.loop, sv[0], &hello, len, &quota, &ops, NULL);
 	INVARIANT(err <= 0 && (!err || (!root.downs && (!root.ups || root.refuse))));
+	INVARIANT(err ||
+		  !memcmp(hv_proc_wishes(root.proc), hello.wishes, len - sizeof(hello.hello)));
 	INVARIANT(err || (root.memory <= quota.max_memory && root.vps <= quota.max_vps));
 	if (err)
 		root.proc = NULL;
@@ -360,6 +373,8 @@ static void say_welcome(int sock, struct input *in, uint32_t vps)
 		input_spoil(in, &w, sizeof(w));
 	if (how & 2)
 		w.error = (int32_t)input_u32(in);
+	if (how & 0x10)
+		w.features = HV_PROC_HAS_IRQ_FD;
 	if (how & 4)
 		len = input_u8(in) % (sizeof(w) + 1);
 	if (how & 8) {
@@ -465,6 +480,11 @@ static void child_step(struct hv_child *c, struct input *in)
 	case 5:
 		hv_child_kick_vp(c, what % hv_child_nr_vps(c));
 		INVARIANT(hv_child_vp_wait(c, what % 4, 0) <= 1);
+		if (what & 0x80) {
+			hv_child_vp_fd(c, what % 4);
+			hv_child_vp_arm(c, what % 4);
+			INVARIANT(hv_child_vp_disarm(c, what % 4) <= 1);
+		}
 		break;
 	case 6:
 		(what & 1 ? child_rings : child_memory)(c, in);

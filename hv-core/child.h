@@ -25,7 +25,7 @@ struct hv_child_config {
 	/*
 	 * Devices that the root is to add for this partition, one per line: "nic
 	 * switch=lan,queues=2" (vmwp/net_config.h); NULL = only what every partition gets. At most
-	 * HV_PROC_WISHES bytes.
+	 * HV_PROC_WISHES (1024) bytes of printable ASCII and newlines.
 	 */
 	const char *wishes;
 };
@@ -94,8 +94,9 @@ int hv_child_vp_wait(struct hv_child *c, uint32_t vp, uint64_t timeout_ns);
 /*
  * A file descriptor that becomes readable (POLLIN) when @vp is interrupted after
  * hv_child_vp_arm(): for waiting next to other fds. Stays the child's; made at the first call,
- * which asks the root. -EMFILE, -EINVAL, -EOPNOTSUPP (an old root), -ETIMEDOUT, -ECONNRESET.
- * The VP's thread.
+ * which asks the root. Also readable at the end of the root.
+ * -EMFILE, -ENOMEM, -EINVAL (no such VP), -EOPNOTSUPP (an old root), -EPROTO, -ETIMEDOUT,
+ * -ECONNRESET. The VP's thread, as all of this.
  */
 int hv_child_vp_fd(struct hv_child *c, uint32_t vp);
 /* Asks for the fd to be written. False: interrupted already, do not sleep. */
@@ -103,7 +104,18 @@ bool hv_child_vp_arm(struct hv_child *c, uint32_t vp);
 /* Awake: takes the interrupt, empties the fd. 1 interrupted, 0 not, -ECONNRESET. */
 int hv_child_vp_disarm(struct hv_child *c, uint32_t vp);
 
-/* Interrupts @vp from inside the child: its thread returns from hv_child_vp_wait() with 1. */
+/*
+ * Makes the fd of @vp readable without an interrupt, armed or not: for news of another kind.
+ * Any thread. The next hv_child_vp_disarm(), or _empty(), which does not touch the interrupt, ends
+ * that.
+ */
+void hv_child_vp_poke(struct hv_child *c, uint32_t vp);
+void hv_child_vp_empty(struct hv_child *c, uint32_t vp);
+
+/*
+ * Interrupts @vp from inside the child: its thread returns from hv_child_vp_wait() with 1, or
+ * its fd becomes readable.
+ */
 void hv_child_kick_vp(struct hv_child *c, uint32_t vp);
 
 /*

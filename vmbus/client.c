@@ -310,6 +310,39 @@ int vmbus_client_wait(struct vmbus_client *c, uint32_t vp, uint64_t timeout_ns)
 	return load_acquire(&c->ended) ? load_acquire(&c->ended) : r;
 }
 
+int vmbus_client_fd(struct vmbus_client *c, uint32_t vp)
+{
+	return hv_child_vp_fd(c->child, vp);
+}
+
+bool vmbus_client_arm(struct vmbus_client *c, uint32_t vp)
+{
+	bool armed;
+
+	if (vp)
+		return !load_acquire(&c->ended) && hv_child_vp_arm(c->child, vp);
+	client_lock(c);
+	armed = client_arm_vp0(c);
+	client_unlock(c);
+	return armed;
+}
+
+int vmbus_client_disarm(struct vmbus_client *c, uint32_t vp)
+{
+	int r;
+
+	if (vp == 0) {
+		client_lock(c);
+		r = client_disarm_vp0(c);
+		client_unlock(c);
+		return r;
+	}
+	r = hv_child_vp_disarm(c->child, vp);
+	if (r > 0)
+		hv_child_take_events(c->child, vp, ignore_flag, NULL);
+	return load_acquire(&c->ended) ? load_acquire(&c->ended) : r;
+}
+
 void vmbus_client_poll(struct vmbus_client *c)
 {
 	if (pthread_mutex_trylock(&c->lock))

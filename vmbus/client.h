@@ -136,6 +136,8 @@ int vmbus_client_wait(struct vmbus_client *c, uint32_t vp, uint64_t timeout_ns);
  *           poll(fd and others);
  *   vmbus_client_disarm(c, vp);             takes the interrupt, as wait() does: 1, 0, -ECONNRESET
  *
+ * For VP 0 nothing else of this client may be called between arm and disarm, and no time may be
+ * spent there but in the poll: other threads' answers come by this one meanwhile.
  * Errors of _fd() as hv_child_vp_fd().
  */
 int vmbus_client_fd(struct vmbus_client *c, uint32_t vp);

@@ -317,6 +317,15 @@ static void on_vp0_flag(void *ctx, uint32_t flag)
 	c->vp0_events = true;
 }
 
+/* Somebody else is the pump from now on; there may be news. */
+static void pump_done(struct vmbus_client *c)
+{
+	c->pumping = false;
+	pthread_cond_broadcast(&c->changed);
+	if (c->polls == POLLS_BESIDE_PUMP)
+		hv_child_vp_poke(c->child, 0);
+}
+
 /*
  * One turn as the pump; does not sleep when there are messages. 1: something happened;
  * 0: time out; negative: the end.
@@ -339,8 +348,7 @@ static int pump(struct vmbus_client *c, uint64_t until)
 			client_end(c, -ECONNRESET);
 		}
 	}
-	c->pumping = false;
-	pthread_cond_broadcast(&c->changed);
+	pump_done(c);
 	return c->ended ? c->ended : r;
 }
 
@@ -441,6 +449,52 @@ int client_wait_vp0(struct vmbus_client *c, uint64_t until)
 	return r;
 }
 
+bool client_arm_vp0(struct vmbus_client *c)
+{
+	post_releases(c);
+	if (c->ended || c->vp0_events)
+		return false;
+	c->polls = c->pumping ? POLLS_BESIDE_PUMP : POLLS_AS_PUMP;
+	if (c->polls == POLLS_BESIDE_PUMP)
+		return true;
+	if (drain(c))
+		pthread_cond_broadcast(&c->changed);
+	c->pumping = true;
+	return hv_child_vp_arm(c->child, 0);
+}
+
+/* What pump() does after its sleep. */
+static int polled_as_pump(struct vmbus_client *c)
+{
+	int r = hv_child_vp_disarm(c->child, 0);
+
+	if (r > 0) {
+		hv_child_take_events(c->child, 0, on_vp0_flag, c);
+		drain(c);
+	} else if (r < 0) {
+		client_end(c, -ECONNRESET);
+	}
+	pump_done(c);
+	return r;
+}
+
+int client_disarm_vp0(struct vmbus_client *c)
+{
+	enum client_polls polls = c->polls;
+	int r = 0;
+
+	c->polls = POLLS_NOT;
+	if (polls == POLLS_AS_PUMP)
+		r = polled_as_pump(c);
+	else if (polls == POLLS_BESIDE_PUMP)
+		hv_child_vp_empty(c->child, 0); /* the word is the pump's */
+	if (c->vp0_events) {
+		c->vp0_events = false;
+		r = 1;
+	}
+	return c->ended ? c->ended : r;
+}
+
 void client_poll_messages(struct vmbus_client *c)
 {
 	if (!c->pumping && drain(c))
@@ -452,6 +506,8 @@ void client_kick_vp(struct vmbus_client *c, uint32_t vp)
 	if (vp == 0) /* its data thread may be asleep on the pump, not on the VP */
 		c->vp0_events = true;
 	hv_child_kick_vp(c->child, vp);
+	if (vp == 0 && c->polls == POLLS_BESIDE_PUMP)
+		hv_child_vp_poke(c->child, 0);
 	pthread_cond_broadcast(&c->changed);
 }
 

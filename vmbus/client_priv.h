@@ -8,9 +8,9 @@
  * looked up before may have changed after. It is never held across a sleep.
  *
  * Messages arrive at VP 0. One thread at a time is the pump: it sleeps on VP 0's
- * interrupt and handles messages; it may be a thread in vmbus_client_wait(0) or one
- * that waits for an answer. Others sleep on @changed, which the pump broadcasts
- * whenever it handled something or steps down.
+ * interrupt and handles messages; it may be a thread in vmbus_client_wait(0), one that polls
+ * the fd of VP 0, or one that waits for an answer. Others sleep on @changed, which the pump
+ * broadcasts whenever it handled something or steps down.
  */
 #ifndef HVBUS_VMBUS_CLIENT_PRIV_H
 #define HVBUS_VMBUS_CLIENT_PRIV_H
@@ -34,6 +34,13 @@ enum client_chan_state {
 	CHAN_OPENING, /* vmbus_client_open() is at work */
 	CHAN_OPEN,
 	CHAN_CLOSING, /* vmbus_client_close() is at work */
+};
+
+/* The thread of VP 0 between vmbus_client_arm() and _disarm(). */
+enum client_polls {
+	POLLS_NOT,
+	POLLS_AS_PUMP,	   /* the interrupt is its own */
+	POLLS_BESIDE_PUMP, /* another thread has it, and pokes when it steps down */
 };
 
 struct client_chan { /* one offered relid */
@@ -78,6 +85,7 @@ struct vmbus_client {
 	uint32_t connection; /* where messages are posted */
 
 	bool pumping;
+	enum client_polls polls;
 	bool vp0_events; /* event flags of VP 0 taken, its data thread not told yet */
 	struct client_request *requests;
 
@@ -129,6 +137,10 @@ int client_wait_change(struct vmbus_client *c, uint64_t until);
 
 /* Drops the lock. As the thread of VP 0: 1 interrupted, 0 time out, or the end. */
 int client_wait_vp0(struct vmbus_client *c, uint64_t until);
+
+/* As the thread of VP 0, around poll(2): see vmbus_client_arm() and _disarm(). */
+bool client_arm_vp0(struct vmbus_client *c);
+int client_disarm_vp0(struct vmbus_client *c);
 
 /* Handles waiting messages unless another thread does. */
 void client_poll_messages(struct vmbus_client *c);

@@ -160,7 +160,8 @@ static void on_hello(struct conn *c, const uint8_t *buf, size_t len)
 static void conn_ready(struct loop_fd *lf, uint32_t events)
 {
 	struct conn *c = container_of(lf, struct conn, lf);
-	_Alignas(8) uint8_t buf[512];
+	/* One more than a hello can have, so that what is too long stays so. */
+	_Alignas(8) uint8_t buf[sizeof(struct hv_proc_hello) + HV_PROC_WISHES + 1];
 	ssize_t n;
 
 	(void)events;

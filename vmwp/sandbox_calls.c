@@ -128,6 +128,10 @@ static const struct checked {
 	{ SCMP_SYS(setsockopt),
 	  2,
 	  { { 1, SCMP_CMP_EQ, SOL_SOCKET, 0 }, { 2, SCMP_CMP_EQ, SO_SNDBUF, 0 } } },
+	/* how a child is woken that polls (hv-core/proc/proc_poll.c) */
+	{ SCMP_SYS(socketpair),
+	  2,
+	  { { 0, SCMP_CMP_EQ, AF_UNIX, 0 }, { 1, SCMP_CMP_EQ, SOCK_STREAM | SOCK_CLOEXEC, 0 } } },
 	/* fixed files come and go with channels; the rings enforce the same list (loop_uring.c) */
 	{ SCMP_SYS(io_uring_register),
 	  1,

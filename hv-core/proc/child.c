@@ -57,7 +57,7 @@ void child_die(struct hv_child *c)
 	shutdown(c->sock, SHUT_RDWR); /* ends calls in other threads, and the watcher */
 	eventfd_write(c->hangup_fd, 1);
 	for (uint32_t i = 0; i < c->nr_vps; i++)
-		proc_irq_raise(&c->irq->vp[i].state); /* I1: "dead" before the interrupt */
+		child_raise(c, i); /* I1: "dead" before the interrupt */
 }
 
 static void *watch(void *arg)
@@ -131,10 +131,15 @@ static int say_hello(struct hv_child *c, const struct hv_child_config *cfg)
 		.memory = c->memory,
 		.nr_vps = c->nr_vps,
 	};
+	size_t len = cfg->wishes ? strlen(cfg->wishes) : 0;
+	char packet[sizeof(hello) + HV_PROC_WISHES];
 
 	snprintf(hello.name, sizeof(hello.name), "%s",
 		 cfg->name ? cfg->name : program_invocation_short_name);
-	return proc_sock_send(c->sock, &hello, sizeof(hello), NULL, 0, 0);
+	memcpy(packet, &hello, sizeof(hello));
+	if (len)
+		memcpy(packet + sizeof(hello), cfg->wishes, len);
+	return proc_sock_send(c->sock, packet, sizeof(hello) + len, NULL, 0, 0);
 }
 
 /* Is this the welcome for what was asked? *@err is the refusal, 0 when there is none. */
@@ -166,6 +171,7 @@ static int await_welcome(struct hv_child *c, int fds[PROC_MAX_FDS], const struct
 		return fail(why, err, "the root refused: %.*s",
 			    (int)strnlen(w.text, sizeof(w.text)), w.text);
 	c->partition_id = w.partition_id;
+	c->features = w.features;
 	return 0;
 }
 
@@ -273,6 +279,8 @@ int hv_child_connect(struct hv_child **out, const char *path, const struct hv_ch
 		cfg = &defaults;
 	if (cfg->nr_vps > CHILD_MAX_VPS)
 		return fail(&reason, -EINVAL, "at most %u virtual processors", CHILD_MAX_VPS);
+	if (cfg->wishes && strlen(cfg->wishes) > HV_PROC_WISHES)
+		return fail(&reason, -E2BIG, "wishes have at most %u bytes", HV_PROC_WISHES);
 	c = calloc(1, sizeof(*c));
 	if (!c)
 		return fail(&reason, -ENOMEM, "out of memory");
@@ -280,6 +288,7 @@ int hv_child_connect(struct hv_child **out, const char *path, const struct hv_ch
 	c->memory = cfg->memory ? cfg->memory : DEFAULT_MEMORY;
 	c->nr_vps = cfg->nr_vps ? cfg->nr_vps : 1;
 	memset(c->bell, 0xff, sizeof(c->bell));
+	child_poll_init(c);
 	pthread_mutex_init(&c->pages_lock, NULL);
 	pthread_mutex_init(&c->call_lock, NULL);
 	err = bring_up(c, path, cfg, &reason);
@@ -300,6 +309,7 @@ void hv_child_destroy(struct hv_child *c)
 		pthread_join(c->watcher, NULL);
 	}
 	child_close_bells(c);
+	child_poll_fini(c);
 	child_mem_fini(c);
 	if (c->irq)
 		munmap(c->irq, sizeof(*c->irq));
@@ -356,7 +366,7 @@ int hv_child_vp_wait(struct hv_child *c, uint32_t vp, uint64_t timeout_ns)
 void hv_child_kick_vp(struct hv_child *c, uint32_t vp)
 {
 	if (vp < c->nr_vps)
-		proc_irq_raise(&c->irq->vp[vp].state);
+		child_raise(c, vp);
 }
 
 bool hv_child_take_message(struct hv_child *c, uint32_t vp, struct hv_message *out)

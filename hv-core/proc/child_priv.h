@@ -17,6 +17,7 @@ struct hv_child {
 	int sock;
 	uint32_t dead; /* any thread; set once, never cleared */
 	uint32_t nr_vps, partition_id;
+	uint32_t features; /* of the root: enum hv_proc_feature */
 	int hangup_fd;
 	pthread_t watcher;
 	bool watching;
@@ -33,6 +34,9 @@ struct hv_child {
 	struct {
 		struct hv_message_page *messages;
 		struct hv_event_flags_page *events;
+		int bell, kick, any; /* child_poll.c; -1 until the VP's thread asks */
+		uint32_t kicked;     /* set behind each write to kick. Any thread */
+		bool armed;	     /* the VP's thread */
 	} vp[CHILD_MAX_VPS];
 
 	pthread_mutex_t call_lock; /* one call and its answer at a time */
@@ -51,6 +55,11 @@ int child_call(struct hv_child *c, const struct hv_proc_call *call, struct hv_pr
 int child_wrmsr(struct hv_child *c, uint32_t vp, uint32_t msr, uint64_t value);
 void child_eom(struct hv_child *c, uint32_t vp);
 void child_close_bells(struct hv_child *c);
+
+/* child_poll.c: interrupts @vp from in here, however its thread waits. Any thread. */
+void child_raise(struct hv_child *c, uint32_t vp);
+void child_poll_init(struct hv_child *c);
+void child_poll_fini(struct hv_child *c);
 
 /* child_mem.c: the allocator over c->memory; page 0 is never handed out. */
 int child_mem_init(struct hv_child *c);

@@ -7,7 +7,7 @@
  *
  * Teardown: quiesce() (no packet, no timer; the child sees the socket shut down) when
  * the child fails or the partition stops, whichever is first; then the partition, which
- * holds the reference to guest memory; then the interrupt page and the socket.
+ * holds the reference to guest memory; then the interrupt page, what VPs poll, and the socket.
  */
 #include "hv-core/proc/proc_root.h"
 
@@ -21,6 +21,7 @@
 
 #include "hv-core/hypercall.h"
 #include "hv-core/proc/proc_irq.h"
+#include "hv-core/proc/proc_poll.h"
 #include "hv-core/proc/proc_sock.h"
 #include "hv-core/synic.h"
 
@@ -32,6 +33,7 @@ struct hv_proc {
 	struct loop *loop;
 	struct hv_partition *partition;
 	struct hv_proc_irq_page *irq;
+	struct proc_poll poll;
 	const struct hv_proc_ops *ops;
 	void *ctx;
 	struct loop_fd lf; /* .fd is the socket */
@@ -40,6 +42,7 @@ struct hv_proc {
 	struct loop_timer late_fail; /* a failure found inside hv_proc_accept() */
 	pid_t pid;
 	uid_t uid;
+	char wishes[HV_PROC_WISHES + 1];
 };
 
 /* ---- the end ------------------------------------------------------------------ */
@@ -76,7 +79,8 @@ static void proc_raise(void *backend, uint32_t vp, uint32_t sint)
 	struct hv_proc *proc = backend;
 
 	(void)sint; /* a process has one interrupt per VP and looks at every page itself */
-	proc_irq_raise(&proc->irq->vp[vp].state);
+	if (unlikely(proc_irq_raise(&proc->irq->vp[vp].state)))
+		proc_poll_ring(&proc->poll, vp);
 }
 
 static void proc_stop(void *backend)
@@ -103,6 +107,7 @@ static const char *answer(struct hv_proc *proc, struct hv_proc_result *res, int 
 	if (fd >= 0 && (err == -ETOOMANYREFS || err == -ENOMEM || err == -ENOBUFS)) {
 		res->has_fd = 0;
 		res->value = HV_STATUS_NO_RESOURCES;
+		res->error = -EMFILE;
 		err = proc_sock_send(proc->lf.fd, res, sizeof(*res), NULL, 0, MSG_DONTWAIT);
 	}
 	if (err == -EAGAIN)
@@ -147,13 +152,20 @@ static const char *on_eom(struct hv_proc *proc, const struct hv_proc_call *call)
 	return hv_synic_write(proc->partition, call->vp, HV_MSR_EOM, 0) ? "EOM of no VP" : NULL;
 }
 
+static const char *on_irq_fd(struct hv_proc *proc, const struct hv_proc_call *call)
+{
+	int fd = proc_poll_open(&proc->poll, call->vp, hv_partition_nr_vps(proc->partition));
+	struct hv_proc_result res = { .error = fd < 0 ? fd : 0 };
+
+	return answer(proc, &res, fd);
+}
+
 static const char *on_call(struct hv_proc *proc, const struct hv_proc_call *call)
 {
 	static const char *(*const handlers[])(struct hv_proc *, const struct hv_proc_call *) = {
-		[HV_PROC_HYPERCALL] = on_hypercall,
-		[HV_PROC_WRMSR] = on_wrmsr,
-		[HV_PROC_RDMSR] = on_rdmsr,
-		[HV_PROC_EOM] = on_eom,
+		[HV_PROC_HYPERCALL] = on_hypercall, [HV_PROC_WRMSR] = on_wrmsr,
+		[HV_PROC_RDMSR] = on_rdmsr,	    [HV_PROC_EOM] = on_eom,
+		[HV_PROC_IRQ_FD] = on_irq_fd,
 	};
 
 	if (call->op >= ARRAY_SIZE(handlers) || !handlers[call->op])
@@ -235,7 +247,7 @@ static int check_peer(int sock, struct ucred *cred, char *text, size_t n)
 static int check_hello(const void *packet, size_t len, struct hv_proc_hello *h, char *text,
 		       size_t n)
 {
-	if (len != sizeof(*h)) {
+	if (len < sizeof(*h)) {
 		snprintf(text, n, "the first packet is not a hello");
 		return -EPROTO;
 	}
@@ -257,6 +269,24 @@ static int check_hello(const void *packet, size_t len, struct hv_proc_hello *h, 
 	else
 		return 0;
 	return -EPROTO;
+}
+
+/* Text for whoever gives out devices; here only what could not be shown to people is refused. */
+static int take_wishes(char *out, const char *packet, size_t len, char *text, size_t n)
+{
+	len -= sizeof(struct hv_proc_hello);
+	if (len > HV_PROC_WISHES) {
+		snprintf(text, n, "wishes have at most %u bytes", HV_PROC_WISHES);
+		return -E2BIG;
+	}
+	memcpy(out, packet + sizeof(struct hv_proc_hello), len);
+	for (size_t i = 0; i < len; i++) {
+		if (out[i] != '\n' && (out[i] < ' ' || out[i] > '~')) {
+			snprintf(text, n, "wishes are lines of printable ASCII");
+			return -EPROTO;
+		}
+	}
+	return 0;
 }
 
 static int check_quota(const struct hv_proc_hello *h, const struct hv_proc_quota *q, char *text,
@@ -330,6 +360,7 @@ static void welcome(struct hv_proc *proc, const struct hv_proc_hello *h, const i
 		.memory = h->memory,
 		.nr_vps = h->nr_vps,
 		.partition_id = hv_partition_id(proc->partition),
+		.features = HV_PROC_HAS_IRQ_FD,
 	};
 	int err = proc_sock_send(proc->lf.fd, &w, sizeof(w), fds, 2, MSG_DONTWAIT);
 
@@ -370,6 +401,7 @@ static void proc_free(struct hv_proc *proc)
 	hv_partition_destroy(proc->partition);
 	if (proc->irq)
 		munmap(proc->irq, sizeof(*proc->irq));
+	proc_poll_fini(&proc->poll);
 	free(proc);
 }
 
@@ -380,16 +412,20 @@ int hv_proc_accept(struct hv_proc **out, struct loop *loop, int sock, const void
 	const int sndbuf = MIN_SNDBUF;
 	struct hv_proc_hello h;
 	struct ucred cred;
-	char text[104] = "";
+	char text[100] = "";
 	int err;
 
 	err = proc ? 0 : -ENOMEM;
+	if (proc)
+		proc_poll_init(&proc->poll);
 	if (!err)
 		err = check_peer(sock, &cred, text, sizeof(text));
 	if (!err)
 		err = check_hello(hello, len, &h, text, sizeof(text));
 	if (!err)
 		err = check_quota(&h, quota, text, sizeof(text));
+	if (!err)
+		err = take_wishes(proc->wishes, hello, len, text, sizeof(text));
 	if (err)
 		goto refuse;
 	setsockopt(sock, SOL_SOCKET, SO_SNDBUF, &sndbuf, sizeof(sndbuf));
@@ -426,6 +462,11 @@ void hv_proc_destroy(struct hv_proc *proc)
 	sock = proc->lf.fd;
 	proc_free(proc);
 	close(sock);
+}
+
+const char *hv_proc_wishes(const struct hv_proc *proc)
+{
+	return proc->wishes;
 }
 
 pid_t hv_proc_pid(const struct hv_proc *proc)

@@ -49,6 +49,8 @@ void hv_proc_refuse(int sock, int err, const char *text);
 /* Closes the socket, destroys the partition. Not from inside ops->up. */
 void hv_proc_destroy(struct hv_proc *proc);
 
+/* What the child wishes for, to be parsed with care; "" = nothing. From ops->up on; never NULL. */
+const char *hv_proc_wishes(const struct hv_proc *proc);
 pid_t hv_proc_pid(const struct hv_proc *proc); /* from SO_PEERCRED */
 uid_t hv_proc_uid(const struct hv_proc *proc);
 

@@ -12,6 +12,11 @@
  * sleeps on (futex), not eventfds: a child can clear O_NONBLOCK on a file
  * description it shares and fill its counter, and the root's next write would
  * never return. Waking a futex cannot block, and costs no call when the VP is awake.
+ * A VP's thread that has other descriptors to wait for asks for a socket (HV_PROC_IRQ_FD,
+ * proc_poll.h), which is written to only when the word says so.
+ *
+ * What came after version 1 is announced in the welcome (enum hv_proc_feature), where an older
+ * root has zeros. A child asks for nothing else: a root cuts off who sends an unknown request.
  */
 #ifndef HVBUS_HV_CORE_PROC_PROC_WIRE_H
 #define HVBUS_HV_CORE_PROC_PROC_WIRE_H
@@ -23,7 +28,14 @@
 
 enum hv_proc_role { HV_PROC_GUEST = 1, HV_PROC_CONTROL = 2 };
 
-struct hv_proc_hello { /* peer -> root, first packet */
+#define HV_PROC_WISHES 1024u
+
+/*
+ * Peer -> root, first packet. A guest's may be followed by its wishes: at most HV_PROC_WISHES
+ * bytes of printable ASCII and newlines, up to the end of the packet. What they mean is
+ * none of this protocol's business. An older root refuses a hello with wishes.
+ */
+struct hv_proc_hello {
 	uint32_t magic;
 	uint16_t version;
 	uint16_t role;	 /* enum hv_proc_role */
@@ -40,16 +52,24 @@ struct hv_proc_welcome { /* root -> guest; carries two fds on success: memory, i
 	uint64_t memory;
 	uint32_t nr_vps;
 	uint32_t partition_id;
-	char text[104]; /* reason of a refusal, for people */
+	char text[100];	   /* reason of a refusal, for people */
+	uint32_t features; /* enum hv_proc_feature; 0 in a refusal */
 } PACKED;
 WIRE_SIZE(struct hv_proc_welcome, 128);
+
+enum hv_proc_feature {
+	HV_PROC_HAS_IRQ_FD = 1, /* HV_PROC_IRQ_FD is understood */
+};
 
 enum hv_proc_op {
 	HV_PROC_HYPERCALL = 1, /* guest -> root, answered by HV_PROC_RESULT */
 	HV_PROC_WRMSR = 2,     /* guest -> root, answered */
 	HV_PROC_RDMSR = 3,     /* guest -> root, answered */
 	HV_PROC_EOM = 4,       /* guest -> root, not answered */
-	HV_PROC_RESULT = 16,   /* root -> guest; for HvSignalEvent it carries the doorbell */
+	/* guest -> root, answered: the result carries what becomes readable when @vp is interrupted
+	 */
+	HV_PROC_IRQ_FD = 5,
+	HV_PROC_RESULT = 16, /* root -> guest; for HvSignalEvent it carries the doorbell */
 };
 
 struct hv_proc_call { /* guest -> root */
@@ -64,7 +84,7 @@ struct hv_proc_result {
 	uint32_t op;
 	uint32_t has_fd;
 	uint64_t value; /* hypercall result, MSR value */
-	int32_t error;	/* MSR: 0 or -errno */
+	int32_t error;	/* MSR, IRQ_FD: 0 or -errno */
 	uint32_t reserved;
 } PACKED;
 WIRE_SIZE(struct hv_proc_result, 24);
@@ -73,6 +93,7 @@ enum hv_proc_irq { /* state of a VP's interrupt; whoever sees anything else trea
 		   HV_PROC_IRQ_NONE = 0,     /* the VP runs, nothing to tell it */
 		   HV_PROC_IRQ_PENDING = 1,  /* set by who interrupts, cleared by the VP's thread */
 		   HV_PROC_IRQ_SLEEPING = 2, /* set by the VP's thread: wake me */
+		   HV_PROC_IRQ_POLLING = 3,  /* set by the VP's thread: write to its socket */
 };
 
 struct hv_proc_irq_page {

@@ -44,6 +44,12 @@ static void *page(struct evil_root *r, uint64_t msr)
 	return r->gpa ? hv_gpa_ptr(r->gpa, msr & ~0xfffull, HV_PAGE_SIZE) : NULL;
 }
 
+static void raise_vp(struct evil_root *r, uint32_t vp)
+{
+	if (proc_irq_raise(&r->irq->vp[vp].state))
+		proc_poll_ring(&r->poll, vp);
+}
+
 void evil_event(struct evil_root *r, uint32_t vp, uint32_t flag)
 {
 	struct hv_event_flags_page *p = vp < EVIL_MAX_VPS ? page(r, r->siefp[vp]) : NULL;
@@ -51,7 +57,7 @@ void evil_event(struct evil_root *r, uint32_t vp, uint32_t flag)
 	if (!p || !r->siefp[vp])
 		return;
 	__atomic_fetch_or(&p->flags[HV_VMBUS_SINT][flag / 32], 1u << flag % 32, __ATOMIC_SEQ_CST);
-	proc_irq_raise(&r->irq->vp[vp].state);
+	raise_vp(r, vp);
 }
 
 /* Moves queued messages into the slot as long as it is free (spec: hypervisor, 4.3). */
@@ -77,7 +83,7 @@ static void deliver(struct evil_root *r)
 		store_relaxed(&slot->flags, r->tail - r->head > 1);
 		store_release(&slot->type, m->type);
 		r->head++;
-		proc_irq_raise(&r->irq->vp[0].state);
+		raise_vp(r, 0);
 	}
 }
 
@@ -385,6 +391,10 @@ static void on_call(struct evil_root *r, const struct hv_proc_call *call)
 		on_hypercall(r, call);
 		return;
 	}
+	if (call->op == HV_PROC_IRQ_FD) {
+		answer(r, 0, proc_poll_open(&r->poll, call->vp, r->nr_vps));
+		return;
+	}
 	if (call->op == HV_PROC_WRMSR && call->vp < EVIL_MAX_VPS) {
 		if (call->arg[0] == HV_MSR_SIMP)
 			r->simp[call->vp] = call->arg[1];
@@ -408,6 +418,7 @@ static void welcome(struct evil_root *r)
 	}
 	r->nr_vps = w.nr_vps = h.nr_vps;
 	w.memory = h.memory;
+	w.features = r->old ? 0 : HV_PROC_HAS_IRQ_FD;
 	fds[0] = hv_memfd_create("evil-ram", h.memory);
 	fds[1] = hv_memfd_create("evil-irq", sizeof(*r->irq));
 	ck_assert_int_ge(fds[0], 0);
@@ -431,6 +442,8 @@ static void child_gone(struct evil_root *r)
 		munmap(r->irq, sizeof(*r->irq));
 	hv_gpa_put(r->gpa);
 	close(r->sock);
+	proc_poll_fini(&r->poll);
+	proc_poll_init(&r->poll);
 	r->gpa = NULL;
 	r->irq = NULL;
 	r->sock = -1;
@@ -528,6 +541,7 @@ void evil_root_start(struct evil_root *r)
 	strcpy(sa.sun_path, r->path);
 	unlink(r->path);
 	r->sock = -1;
+	proc_poll_init(&r->poll);
 	r->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	r->queue = calloc(EVIL_MESSAGES, sizeof(*r->queue));
 	for (int i = 0; i < EVIL_CHANS; i++)

@@ -14,6 +14,7 @@
 
 #include <pthread.h>
 
+#include "hv-core/proc/proc_poll.h"
 #include "hv-core/proc/proc_wire.h"
 #include "vmbus/chan.h"
 #include "vmbus/msg.h"
@@ -46,6 +47,7 @@ struct evil_root {
 	/* ---- set before evil_root_start() or under the lock ---- */
 	void *ctx;	      /* the test's */
 	uint32_t max_version; /* 0 = 5.3 */
+	bool old;	      /* knows nothing of what came after the first protocol */
 	/* Returns EVIL_PASS or the status of the child's hypercall. @m is zero-filled. */
 	int (*on_message)(struct evil_root *r, uint32_t connection, const union vmbus_msg *m,
 			  uint32_t len);
@@ -71,6 +73,7 @@ struct evil_root {
 	int listener, sock, wake;
 	bool stop, hang_up;
 	struct hv_proc_irq_page *irq;
+	struct proc_poll poll;
 	uint64_t simp[EVIL_MAX_VPS], siefp[EVIL_MAX_VPS];
 	struct hv_message *queue;
 	uint32_t head, tail;

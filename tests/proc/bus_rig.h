@@ -150,7 +150,9 @@ static void echo_close(void *ctx, uint16_t sub)
 	vmbus_device_closed(g->dev, sub);
 }
 
-static const struct vmbus_device_ops echo_ops = { echo_open, echo_drain, echo_close };
+static const struct vmbus_device_ops echo_ops = { .open = echo_open,
+						  .drain = echo_drain,
+						  .close = echo_close };
 
 static void offer_echo(struct guest *g)
 {

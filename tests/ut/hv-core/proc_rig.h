@@ -39,6 +39,7 @@ struct root_rig {
 	int accept_result;
 	uint32_t ups, downs, accepts;
 	char why[64];
+	char wishes[HV_PROC_WISHES + 1];
 };
 
 static int rig_guest_up(void *ctx, struct hv_proc *proc, struct hv_partition *p)
@@ -48,6 +49,7 @@ static int rig_guest_up(void *ctx, struct hv_proc *proc, struct hv_partition *p)
 	r->ups++;
 	r->proc = proc;
 	r->p = p;
+	snprintf(r->wishes, sizeof(r->wishes), "%s", hv_proc_wishes(proc));
 	if (!r->up_result && r->on_up)
 		r->on_up(r);
 	return r->up_result;
@@ -85,7 +87,7 @@ static inline void rig_listener_ready(struct loop_fd *lf, uint32_t events)
 {
 	struct root_rig *r = container_of(lf, struct root_rig, listener);
 	struct timeval tv = { 5, 0 };
-	char hello[256];
+	char hello[sizeof(struct hv_proc_hello) + HV_PROC_WISHES + 1];
 	ssize_t n;
 	int fd;
 

@@ -177,6 +177,40 @@ START_TEST(hellos_that_are_refused)
 }
 END_TEST
 
+START_TEST(wishes)
+{
+	struct {
+		struct hv_proc_hello h;
+		char text[HV_PROC_WISHES + 1];
+	} PACKED hello = { good_hello(), "" };
+	int sv[2];
+
+	root_rig_up(&root);
+	memset(hello.text, 'w', sizeof(hello.text));
+	for (size_t n = 0; n <= HV_PROC_WISHES; n += HV_PROC_WISHES / 2) {
+		ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv), 0);
+		ck_assert_int_eq(rig_accept(&root, sv[0], &hello, sizeof(hello.h) + n), 0);
+		ck_assert_uint_eq(strlen(root.wishes), n); /* known to ops->up */
+		ck_assert_mem_eq(root.wishes, hello.text, n);
+		ck_assert_str_eq(hv_proc_wishes(root.proc), root.wishes);
+		hv_proc_destroy(root.proc);
+		root.proc = NULL;
+		close(sv[1]);
+	}
+	refused("long", &hello, sizeof(hello), -E2BIG, "at most 1024 bytes");
+	for (int c = -128; c < 128; c++) {
+		if (c == '\n' || (c >= ' ' && c <= '~'))
+			continue;
+		hello.text[9] = (char)c;
+		refused("odd", &hello, sizeof(hello.h) + 10, -EPROTO, "printable ASCII");
+	}
+	hello.text[9] = '\n';
+	hello.h.magic++;
+	refused("magic", &hello, sizeof(hello.h) + 10, -EPROTO, "not a hello");
+	root_rig_down(&root);
+}
+END_TEST
+
 START_TEST(owner_refuses)
 {
 	struct hv_proc_hello h = good_hello();
@@ -308,7 +342,7 @@ START_TEST(packets_that_end_the_child)
 		const char *why;
 	} c[] = {
 		{ sizeof(struct hv_proc_call), 0, 0, "unknown request" },
-		{ sizeof(struct hv_proc_call), 5, 0, "unknown request" },
+		{ sizeof(struct hv_proc_call), 6, 0, "unknown request" },
 		{ sizeof(struct hv_proc_call), HV_PROC_RESULT, 0, "unknown request" },
 		{ sizeof(struct hv_proc_call), ~0u, 0, "unknown request" },
 		{ sizeof(struct hv_proc_call), HV_PROC_EOM, 2, "EOM of no VP" },
@@ -563,7 +597,7 @@ START_TEST(no_descriptors_left)
 }
 END_TEST
 
-RIG_MAIN("hv-core/proc_root", welcome, hellos_that_are_refused, owner_refuses,
+RIG_MAIN("hv-core/proc_root", welcome, hellos_that_are_refused, wishes, owner_refuses,
 	 child_dies_before_welcome, hypercalls, registers, packets_that_end_the_child,
 	 descriptors_end_the_child, owner_takes_its_time, flood_is_bounded_per_turn,
 	 child_that_does_not_read_is_cut_off, root_never_blocks_on_what_it_shares,

@@ -184,6 +184,40 @@ static void guest_signals(struct hv_child *c, uint32_t *word)
 	CHILD_ASSERT(hv_child_signal_event(c, 0x2001) == HV_STATUS_INVALID_CONNECTION_ID);
 }
 
+#define WISHES "nic switch=lan\nnic switch=wan,queues=2\n"
+
+static void guest_wishes(void)
+{
+	static char text[HV_PROC_WISHES + 2];
+	struct hv_child_config cfg = { .memory = 1 << 20, .wishes = text };
+	char why[100] = "";
+	struct hv_child *c;
+
+	memset(text, 'x', HV_PROC_WISHES + 1);
+	CHILD_ASSERT(hv_child_connect(&c, root.path, &cfg, why, sizeof(why)) == -E2BIG);
+	CHILD_ASSERT(strstr(why, "at most 1024"));
+	strcpy(text, "tab\t");
+	CHILD_ASSERT(hv_child_connect(&c, root.path, &cfg, why, sizeof(why)) == -EPROTO);
+	CHILD_ASSERT(strstr(why, "the root refused: wishes are lines"));
+	cfg.wishes = WISHES;
+	CHILD_ASSERT(!hv_child_connect(&c, root.path, &cfg, why, sizeof(why)));
+	hv_child_destroy(c);
+}
+
+START_TEST(wishes_arrive)
+{
+	pid_t pid;
+
+	root_rig_up(&root);
+	pid = spawn(guest_wishes);
+	RUN_UNTIL(&root, root.downs);
+	expect_exit(pid, 0);
+	ck_assert_uint_eq(root.accepts, 2);
+	ck_assert_str_eq(root.wishes, WISHES);
+	root_rig_down(&root);
+}
+END_TEST
+
 static void guest_main(void)
 {
 	struct hv_child *c = child_connect(2);
@@ -483,6 +517,6 @@ START_TEST(child_runs_out_of_descriptors)
 }
 END_TEST
 
-RIG_MAIN("hv-core/proc", messages_signals_and_memory, signals_bypass_the_root,
+RIG_MAIN("hv-core/proc", wishes_arrive, messages_signals_and_memory, signals_bypass_the_root,
 	 killed_children_leave_nothing, grandchild_keeps_everything_open, root_is_killed,
 	 root_ends_the_partition, another_user_is_refused, child_runs_out_of_descriptors)
