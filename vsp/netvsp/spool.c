@@ -16,8 +16,8 @@
 
 #define STACK	      (64u * 1024)
 #define POLL_MS	      50
-#define LAST_POLLS    (1000 / POLL_MS) /* once it is to end */
-#define WRITE_AT_ONCE (256u * 1024)    /* so that room comes back in portions */
+#define LAST_POLLS    (500 / POLL_MS) /* once it is to end */
+#define WRITE_AT_ONCE (256u * 1024)   /* so that room comes back in portions */
 
 struct spool {
 	/* the loop's */
@@ -89,28 +89,37 @@ static bool wait_for_room(struct spool *s, int *polls)
 	return ++*polls < LAST_POLLS;
 }
 
+/* Takes @n bytes, and pieces that are empty, off the front of a list; its new length. */
+static int consume(struct iovec **iov, int pieces, size_t n)
+{
+	while (pieces) {
+		size_t part = n < (*iov)->iov_len ? n : (*iov)->iov_len;
+
+		(*iov)->iov_base = (uint8_t *)(*iov)->iov_base + part;
+		(*iov)->iov_len -= part;
+		n -= part;
+		if ((*iov)->iov_len)
+			break;
+		(*iov)++;
+		pieces--;
+	}
+	return pieces;
+}
+
 static int write_all(struct spool *s, struct iovec *iov, int n)
 {
 	int polls = 0;
 
+	n = consume(&iov, n, 0);
 	while (n) {
 		ssize_t did = writev(s->fd, iov, n);
 
-		if (did < 0 && errno == EAGAIN && wait_for_room(s, &polls))
-			continue;
-		if (did < 0 && errno != EINTR)
+		if (did >= 0)
+			n = consume(&iov, n, (size_t)did);
+		else if (errno == EAGAIN && !wait_for_room(s, &polls))
+			return EAGAIN;
+		else if (errno != EAGAIN && errno != EINTR)
 			return errno;
-		while (n && did > 0) {
-			size_t part = (size_t)did < iov->iov_len ? (size_t)did : iov->iov_len;
-
-			iov->iov_base = (uint8_t *)iov->iov_base + part;
-			iov->iov_len -= part;
-			did -= (ssize_t)part;
-			if (iov->iov_len)
-				break;
-			iov++;
-			n--;
-		}
 	}
 	return 0;
 }
@@ -131,7 +140,7 @@ static bool write_some(struct spool *s)
 	/* After an error the rest is only taken away: half a record is the last thing in the file.
 	 */
 	if (!s->error) {
-		int err = write_all(s, iov, iov[1].iov_len ? 2 : 1);
+		int err = write_all(s, iov, 2);
 
 		if (err)
 			store_relaxed(&s->error, err);

@@ -33,7 +33,7 @@ int spool_error(const struct spool *s);
 
 /*
  * Writes what is there and @last behind it, closes the file, frees. A reader that has stopped
- * reading (of a pipe) is waited for a second, not longer. Returns the error, 0 or errno.
+ * reading (of a pipe) is waited for half a second, not longer. Returns the error, 0 or errno.
  */
 int spool_close(struct spool *s, const void *last, size_t len);
 
