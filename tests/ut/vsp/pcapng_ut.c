@@ -437,6 +437,7 @@ static void wait_for_error(struct vsw_mirror *m, int error)
 		usleep(100);
 	}
 	ck_assert_int_eq(stats_of(m).error, error);
+	make(0, 17, 1000);
 	capture(m, true);
 	ck_assert_uint_gt(stats_of(m).dropped, 0);
 	vsw_mirror_close(m);
