@@ -70,11 +70,13 @@ struct vsw_config {
 	const char *name; /* copied */
 	enum vsw_type type;
 	/*
-	 * A plain learning bridge: every source is learned, unknown destinations are flooded.
-	 * Otherwise Hyper-V's rules: guests' addresses are known, see the spec.
+	 * A plain learning bridge: every source is fine and learned, unless it is another port's
+	 * own; unknown destinations are flooded. Otherwise Hyper-V's rules: guests' addresses are
+	 * known, and what is unknown goes where foreign addresses may be: to the uplink, ports with
+	 * mac_spoofing, and a host's port without an address.
 	 */
 	bool bridge;
-	uint64_t (*now)(void *ctx); /* ns, monotonic; cheap: it is asked per frame */
+	uint64_t (*now)(void *ctx); /* ns, monotonic, cheap; NULL = clock_ns() */
 	void *now_ctx;
 };
 
@@ -120,10 +122,10 @@ struct vsw_policy {
 	bool mac_spoofing; /* other source addresses than the own are fine, and learned */
 	bool dhcp_guard, router_guard;
 	bool isolated;	      /* nothing to and from other isolated ports */
-	bool priority_tag;    /* 802.1p bits of the guest are kept */
+	bool priority_tag;    /* 802.1p bits of the guest are kept (an uplink's always are) */
 	uint8_t vlan_mode;    /* enum vsw_vlan_mode */
 	uint16_t vlan;	      /* ACCESS: the id; TRUNK: the native one, 0 = untagged is VLAN 0 */
-	uint8_t allowed[512]; /* TRUNK: bit per id */
+	uint8_t allowed[512]; /* TRUNK: bit per id; the native one is allowed untagged anyway */
 	uint32_t storm; /* broadcast, multicast and unknown unicast per second; 0 = no limit */
 	uint64_t bps;	/* what the port may send, bits per second; 0 = no limit */
 	uint32_t burst; /* bytes; 0 = max(128 KiB, 4 ms of bps) */
@@ -134,22 +136,22 @@ struct vsw_port_config {
 	enum vsw_role role;
 	uint8_t mac[NET_MAC_LEN]; /* zero: none of its own (uplink) */
 	uint32_t caps;		  /* VSW_CAN_* */
-	uint32_t mtu;		  /* IP MTU of what may come in without offloads, 0 = 1500 */
+	uint32_t mtu; /* IP MTU, of both directions: of a large frame the segments; 0 = 1500 */
 	struct vsw_policy policy;
 	const struct vsw_port_ops *ops;
 	void *ctx;
 };
 
 /*
- * Connects a port, link up. -EINVAL (no name, too long; a multicast address; a policy out of
- * range), -EEXIST (name), -EADDRINUSE (another port has this address), -ENOSPC, -ENOMEM. A
- * sentence in @why (may be NULL).
+ * Connects a port, link up. -EINVAL (no name, too long; a multicast address; a guest without one;
+ * an MTU or a policy out of range), -EEXIST (name; a second uplink), -EADDRINUSE (another port has
+ * this address), -ENOSPC, -ENOMEM. A sentence in @why (may be NULL).
  */
 int vsw_port_add(struct vsw_port **out, struct vsw *sw, const struct vsw_port_config *cfg,
 		 char *why, size_t whylen);
 /*
  * Disconnects: its learned addresses are forgotten, its mirror ends; ops are not called again.
- * Not from inside its own deliver() or flush(). NULL is fine.
+ * Not from inside any deliver() or flush(). NULL is fine.
  */
 void vsw_port_del(struct vsw_port *p);
 
@@ -178,7 +180,9 @@ void vsw_port_set_caps(struct vsw_port *p, uint32_t caps, uint32_t mtu);
 /*
  * A frame from @from, obeying the convention of net/frame.h. Everything that is wrong with it or
  * in its way is counted, here and at the receiver; the result is for the sender's interest:
- * VSW_FORWARDED when at least one port took it. @f's head may be changed.
+ * VSW_FORWARDED when at least one port took it, otherwise the first refusal. @f, its head and
+ * list, may be changed. A tag in the frame is as good as one in the metadata; one more behind it
+ * is accepted on trunks and uplinks, and goes only to where the outer one stays on.
  */
 enum vsw_drop vsw_input(struct vsw_port *from, struct net_frame *f);
 void vsw_flush(struct vsw *sw);
