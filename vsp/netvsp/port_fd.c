@@ -123,7 +123,7 @@ void port_fd_lost(struct port_fd *p, int err)
 	if (p->present) {
 		p->n.gone++;
 		p->pause = LOOK_FIRST;
-		log_ratelimited(LOG_WARN, "switch %s: port %s: its device is gone (%s)",
+		log_ratelimited(LOG_WARN, "switch %s: port %s: its other end is gone (%s)",
 				vsw_name(p->sw), vsw_port_name(p->port), strerror(err));
 	}
 	p->present = false;
@@ -154,8 +154,8 @@ static void on_timer(struct loop_timer *t)
 		burst(p, 0);
 	} else if (p->ops->look(p) && !port_fd_present(p)) {
 		p->n.returned++;
-		log_ratelimited(LOG_INFO, "switch %s: port %s: its device is back", vsw_name(p->sw),
-				vsw_port_name(p->port));
+		log_ratelimited(LOG_INFO, "switch %s: port %s: its other end is back",
+				vsw_name(p->sw), vsw_port_name(p->port));
 	} else {
 		look_again(p);
 	}
