@@ -79,7 +79,7 @@ void port_fd_del(struct port_fd *p);
 
 /* A frame was not taken because of @err (positive): counts, and says why for the switch. */
 enum vsw_drop port_fd_refused(struct port_fd *p, int err);
-/* A frame was taken, or one was read: the interface is up. */
+/* A frame was taken: the interface is up. One that was read may have been there for long. */
 static inline void port_fd_works(struct port_fd *p)
 {
 	p->n.state = "up";

@@ -166,8 +166,6 @@ static int receive(struct port_fd *p, int most)
 	n = recvmmsg(p->lf.fd, k->msg, (unsigned)most, MSG_DONTWAIT, NULL);
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
-	if (n)
-		port_fd_works(p);
 	for (int i = 0; i < n; i++)
 		take(k, &k->slot[i], &k->msg[i]);
 	return n;

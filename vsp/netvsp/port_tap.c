@@ -56,7 +56,6 @@ static int receive(struct port_fd *p, int most)
 			p->n.rejected++;
 			continue;
 		}
-		port_fd_works(p);
 		take(t, &vnet, (size_t)n - VNET_LEN);
 	}
 	return most;
