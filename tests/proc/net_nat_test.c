@@ -155,6 +155,33 @@ START_TEST(host_and_name_server_answer)
 }
 END_TEST
 
+static bool is_router(const struct rig *rig, const uint8_t *p, ssize_t len)
+{
+	(void)rig;
+	return len > 70 && rig_get16(p + 12) == NET_ETHERTYPE_IP6 && p[20] == 58 && p[54] == 134;
+}
+
+/* Who asks for a router is given a prefix of IPv6, unless that was turned off. */
+START_TEST(ipv6_router)
+{
+	static const uint8_t
+		solicit[] = {
+			0x60, 0, 0, 0, 0, 8, 58, 255, 0xfe, 0x80, 0,	0, 0, 0,
+			0,    0, 0, 0, 0, 0, 0,	 0,   0,    1,	  0xff, 2, 0, 0,
+			0,    0, 0, 0, 0, 0, 0,	 0,   0,    0,	  0,	2, /* all routers */
+			133,  0, 0, 0, 0, 0, 0,	 0,
+		};
+
+	net.no_ipv6 = _i == 0;
+	begin();
+	memcpy(f + rig_eth(&r, f, rig_all, NET_ETHERTYPE_IP6), solicit, sizeof(solicit));
+	rig_put16(f + 56, ~rig_sum(58 + 8, f + 22, 40));
+	rig_send(&r, f, 62);
+	ck_assert_int_eq(rig_wait(&r, _i ? 5 : 0.1, f, sizeof(f), is_router) > 0, _i);
+	end();
+}
+END_TEST
+
 START_TEST(another_subnet)
 {
 	char why[200];
@@ -233,6 +260,59 @@ START_TEST(connection_to_the_host)
 	ck_assert_mem_eq(f + 54, "world!", 6);
 	close(fd);
 	close(server);
+	end();
+}
+END_TEST
+
+static bool is_udp(const struct rig *rig, const uint8_t *p, ssize_t len)
+{
+	return rig_is_ip(rig, p, len, IPPROTO_UDP) &&
+	       rig_l4_sum(p, rig_get16(p + 16) - 20) == 0xffff;
+}
+
+START_TEST(datagrams_to_the_host)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(LOCAL) };
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	socklen_t len = sizeof(at);
+	char got[16];
+
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&at, &len), 0);
+	net.host_loopback = true;
+	begin();
+	rig_send(&r, f, rig_udp(&r, f, 4000, ntohs(at.sin_port), "ping", 4));
+	ck_assert(rig_until(&r, 5,
+			    recvfrom(fd, got, sizeof(got), 0, (struct sockaddr *)&at, &len) == 4));
+	ck_assert_int_eq(sendto(fd, "pong!", 5, 0, (struct sockaddr *)&at, len), 5);
+	ck_assert_int_gt(rig_wait(&r, 5, f, sizeof(f), is_udp), 0);
+	ck_assert_uint_eq(rig_get16(f + 36), 4000);
+	ck_assert_mem_eq(f + 42, "pong!", 5);
+	close(fd);
+	end();
+}
+END_TEST
+
+/* Whether anybody answers is not ours to know: the process does what it takes, and lives. */
+START_TEST(what_leads_outside)
+{
+	static const uint8_t query[] = { 0x12, 0x34, 1, 0, 0, 1, 0,
+					 0,    0,    0, 0, 0, /* one question */
+					 1,    'a',  0, 0, 1, 0, 1 };
+	struct rig_tcp c = { .from = 4000, .to = 9, .seq = 1 };
+
+	begin();
+	rig_send(&r, f, rig_udp(&r, f, 4001, 53, query, sizeof(query)));
+	r.peer = DNS;
+	rig_send(&r, f, rig_udp(&r, f, 4001, 53, query, sizeof(query)));
+	r.peer = 0xc0000201; /* 192.0.2.1, which is nobody's */
+	rig_send(&r, f, rig_echo(&r, f, 1));
+	rig_send(&r, f, rig_udp(&r, f, 4001, 9, query, sizeof(query)));
+	rig_send(&r, f, rig_tcp(&r, f, &c, RIG_SYN, NULL, 0));
+	r.peer = HOST;
+	rig_send(&r, f, rig_echo(&r, f, 7));
+	ck_assert_int_gt(rig_wait(&r, 5, f, sizeof(f), is_echo), 0);
+	ck_assert_uint_eq(stats().started, 1);
 	end();
 }
 END_TEST
@@ -497,8 +577,11 @@ int main(void)
 	tcase_add_test(t, forwards);
 	tcase_add_test(t, dhcp_gives_an_address);
 	tcase_add_test(t, host_and_name_server_answer);
+	tcase_add_loop_test(t, ipv6_router, 0, 2);
 	tcase_add_test(t, another_subnet);
 	tcase_add_test(t, connection_to_the_host);
+	tcase_add_test(t, datagrams_to_the_host);
+	tcase_add_test(t, what_leads_outside);
 	tcase_add_test(t, host_loopback_is_closed);
 	tcase_add_test(t, forwarded_port);
 	tcase_add_test(t, killed_nat_comes_back);
