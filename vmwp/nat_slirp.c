@@ -6,11 +6,14 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
+#include <resolv.h>
 #include <slirp/libslirp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/compiler.h"
@@ -20,6 +23,7 @@
 
 #define BATCH	64
 #define SLOT	2048u
+#define LOOK_NS 1000000000ull
 #define MAX_FDS 1024 /* sandbox.c's limit for this process */
 
 _Static_assert(NAT_MTU + NET_ETH_LEN + NET_VLAN_LEN <= SLOT, "a frame fits");
@@ -38,7 +42,7 @@ struct timer {
 
 static Slirp *slirp;
 static int frames;
-static bool over; /* nobody is there any more to take frames */
+static bool over; /* nobody is there any more to take frames, or another has to begin anew */
 static struct batch in, out;
 static unsigned queued;
 static struct timer timers[SLIRP_TIMER_NUM];
@@ -167,6 +171,37 @@ static int time_left(uint32_t slirp_ms)
 	return least >= INT32_MAX ? -1 : (int)least;
 }
 
+/* ---- the list of name servers
+ * -------------------------------------------------------------------- */
+
+/*
+ * A file that took the place of the one the sandbox lets through cannot be read; a process that is
+ * started now can. Connections are lost by that, but the host has another network, mostly.
+ */
+static bool servers_readable = true;
+static uint64_t look_at_ns;
+
+static bool can_read_servers(void)
+{
+	int fd = open(_PATH_RESCONF, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return errno != EACCES && errno != EPERM;
+	close(fd);
+	return true;
+}
+
+/* Only when something happens: guests that are silent ask for no names. */
+static void look_at_servers(void)
+{
+	uint64_t now = clock_ns();
+
+	if (!servers_readable || now < look_at_ns)
+		return;
+	look_at_ns = now + LOOK_NS;
+	over |= !can_read_servers();
+}
+
 /* ---- the host's sockets -------------------------------------------------------------------------
  */
 
@@ -216,8 +251,10 @@ static void turn(void)
 	n = poll(fds, nr_fds, time_left(slirp_ms));
 	slirp_pollfds_poll(slirp, n < 0, get_revents, NULL);
 	run_timers();
-	if (n > 0 && fds[0].revents)
+	if (n > 0 && fds[0].revents) {
+		look_at_servers();
 		take_frames();
+	}
 	send_queued();
 }
 
@@ -312,6 +349,7 @@ int nat_slirp(int socket, const struct nat_net *net, void (*confine)(void))
 		return -EINVAL;
 	for (uint32_t i = 0; i < net->nr_forwards && i < NAT_MAX_FORWARDS; i++)
 		forward(net, &net->forward[i]);
+	servers_readable = can_read_servers(); /* or else it never is */
 	confine();
 	while (!over)
 		turn();

@@ -5,8 +5,10 @@
  * docs/hostile-cases.md.
  */
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/mount.h>
 #include <sys/wait.h>
 
 #include "tests/proc/net_rig.h"
@@ -393,6 +395,48 @@ START_TEST(killed_nat_comes_back)
 }
 END_TEST
 
+static void name_server(const char *file, const char *address)
+{
+	int fd = open(file, O_WRONLY | O_CREAT, 0644);
+
+	ck_assert_int_ge(fd, 0);
+	dprintf(fd, "nameserver %s\n", address);
+	close(fd);
+}
+
+/* As a host does it that comes to another network. */
+START_TEST(name_servers_that_change)
+{
+	static const uint8_t query[] = { 0x12, 0x34, 1, 0, 0, 1, 0,
+					 0,    0,    0, 0, 0, /* one question */
+					 1,    'a',  0, 0, 1, 0, 1 };
+	struct sockaddr_in at = { .sin_family = AF_INET, .sin_port = htons(53) };
+	char got[64];
+	int fd;
+
+	ck_assert_int_eq(unshare(CLONE_NEWNS | CLONE_NEWNET), 0);
+	ck_assert_int_eq(system("ip link set lo up"), 0);
+	ck_assert_int_eq(mount("none", "/etc", "tmpfs", 0, NULL), 0);
+	name_server("/etc/resolv.conf", "127.0.0.98");
+	inet_pton(AF_INET, "127.0.0.99", &at.sin_addr);
+	fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+	begin();
+	name_server("/etc/resolv.conf~", "127.0.0.99");
+	ck_assert_int_eq(rename("/etc/resolv.conf~", "/etc/resolv.conf"), 0);
+	for (int i = 0; i < 100 && recv(fd, got, sizeof(got), 0) != sizeof(query); i++) {
+		r.peer = DNS;
+		rig_send(&r, f, rig_udp(&r, f, 4001, 53, query, sizeof(query)));
+		rig_until(&r, 0.05, false);
+		ck_assert_int_lt(i, 99);
+	}
+	ck_assert_mem_eq(got, query, sizeof(query));
+	ck_assert_uint_eq(stats().started, 2);
+	close(fd);
+	end();
+}
+END_TEST
+
 static uint32_t chance(uint32_t below)
 {
 	static uint64_t s = 88172645463325252u;
@@ -565,13 +609,15 @@ START_TEST(forwards)
 }
 END_TEST
 
-int main(void)
+int main(int argc, char **argv)
 {
 	Suite *s = suite_create("net_nat");
 	TCase *t = tcase_create("net_nat");
 	SRunner *sr;
 	int failed;
 
+	(void)argc;
+	rig_inside(argv, "--mount");
 	tcase_add_checked_fixture(t, setup, NULL);
 	tcase_add_test(t, subnets);
 	tcase_add_test(t, forwards);
@@ -585,6 +631,7 @@ int main(void)
 	tcase_add_test(t, host_loopback_is_closed);
 	tcase_add_test(t, forwarded_port);
 	tcase_add_test(t, killed_nat_comes_back);
+	tcase_add_test(t, name_servers_that_change);
 	tcase_add_test(t, n42_malformed_frames);
 	tcase_add_test(t, several_that_come_and_go);
 	tcase_add_test(t, processes_end_with_their_root);

@@ -18,7 +18,6 @@
 #include "vsp/netvsp/port_packet.h"
 #include "vsp/netvsp/port_tap.h"
 
-#define INSIDE	   "HVBUS_TEST_NET_INSIDE"
 #define HERE	   "10.9.0.1"
 #define THERE	   "10.9.0.2"
 #define TRANSFERED (8u << 20)
@@ -542,15 +541,6 @@ START_TEST(packet_interface_that_is_not_there_or_not_up)
 }
 END_TEST
 
-/* As whoever has all rights in here, and none outside. */
-static void go_inside(char **argv)
-{
-	setenv(INSIDE, "1", 1);
-	execlp("unshare", "unshare", "--map-root-user", "--net", "--", argv[0], NULL);
-	perror("unshare (of util-linux)");
-	exit(EXIT_FAILURE);
-}
-
 int main(int argc, char **argv)
 {
 	Suite *s = suite_create("net_port");
@@ -559,8 +549,7 @@ int main(int argc, char **argv)
 	int failed;
 
 	(void)argc;
-	if (!getenv(INSIDE))
-		go_inside(argv);
+	rig_inside(argv, "--net");
 	tcase_add_test(t, two_taps);
 	tcase_add_test(t, tap_carrier_and_interface_down);
 	tcase_add_test(t, n43_uplink_tap_removed_and_returned);

@@ -9,6 +9,7 @@
 #include <arpa/inet.h>
 #include <check.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -77,6 +78,20 @@ static inline void rig_turn(struct rig *r)
 			rig_turn(r);                                                               \
 		met__;                                                                             \
 	})
+
+/*
+ * The program once more, as whoever has all rights in namespaces of its own and none outside:
+ * @which is an option of unshare(1).
+ */
+static inline void rig_inside(char **argv, const char *which)
+{
+	if (getenv("HVBUS_TEST_NET_INSIDE"))
+		return;
+	setenv("HVBUS_TEST_NET_INSIDE", "1", 1);
+	execlp("unshare", "unshare", "--map-root-user", which, "--", argv[0], NULL);
+	perror("unshare (of util-linux)");
+	exit(EXIT_FAILURE);
+}
 
 /* ---- frames --------------------------------------------------------------------------- */
 
