@@ -27,7 +27,9 @@ CFLAGS  ?= $(if $(SAN),-g1,-g)
 ALL_CFLAGS = -std=gnu11 $(OPT) $(WARN) -fPIC -fvisibility=hidden -pthread -D_GNU_SOURCE \
 	-DHVBUS_VERSION='"$(VERSION)"' -I. $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all) $(CFLAGS)
 ALL_LDFLAGS = -pthread $(if $(SAN),-fsanitize=$(SAN)) $(LDFLAGS)
-LIBS    := -luring -laio -ljansson -lseccomp -lz -lm
+# For the NAT's process; programs without one do not load it.
+SLIRP   := -Wl,--push-state,--as-needed -lslirp -Wl,--pop-state
+LIBS    := -luring -laio -ljansson -lseccomp -lz -lm $(SLIRP)
 
 # ---- what there is: one archive per layer, each may use those before it ------
 

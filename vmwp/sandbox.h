@@ -29,6 +29,8 @@ enum sandbox_job {
 	SANDBOX_JOB_ROOT,   /* with removable_dir: that, and nothing else */
 	SANDBOX_JOB_KEEPER, /* starts processes that enter SANDBOX_JOB_KEPT */
 	SANDBOX_JOB_KEPT,   /* replaces files in kept_dir */
+	SANDBOX_JOB_NATS,   /* starts processes that enter SANDBOX_JOB_NAT */
+	SANDBOX_JOB_NAT,    /* IP sockets to anywhere; reads the list of name servers */
 };
 
 /* How one of SANDBOX_JOB_KEPT opens files, and no other way; relative to kept_dir. */

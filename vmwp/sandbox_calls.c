@@ -331,6 +331,10 @@ static int add_rules_of(const struct sandbox_config *cfg, scmp_filter_ctx ctx, b
 		return add_kept_rules(ctx, cfg->kept_dir);
 	if (cfg->job == SANDBOX_JOB_KEEPER)
 		return add_keeper_rules(ctx);
+	if (cfg->job == SANDBOX_JOB_NATS)
+		return sandbox_nats_calls(ctx);
+	if (cfg->job == SANDBOX_JOB_NAT)
+		return sandbox_nat_calls(ctx);
 	if (cfg->removable_dir > 0)
 		return allow_list(ctx, remover, ARRAY_SIZE(remover));
 	*all = true;

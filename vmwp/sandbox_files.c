@@ -10,6 +10,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <resolv.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -83,6 +87,30 @@ static int allow_proc(int ruleset)
 /* To replace a file: make, fill and cut off another, rename it, which removes the old one. */
 static const uint64_t replacing = FS_WRITE_FILE | FS_MAKE_REG | FS_REMOVE_FILE | FS_TRUNCATE;
 
+/*
+ * What the host's resolver reads: the folder of the file behind a link, whose owner replaces it
+ * now and then; of a file in /etc that file alone.
+ */
+static int allow_name_servers(int ruleset)
+{
+	char real[PATH_MAX];
+	uint64_t rights = FS_READ_FILE;
+	int fd, err;
+
+	if (!realpath(_PATH_RESCONF, real))
+		return 0; /* there is none: libslirp goes without */
+	if (strcmp(real, _PATH_RESCONF)) {
+		*strrchr(real, '/') = 0;
+		rights |= FS_READ_DIR;
+	}
+	fd = open(real, O_PATH | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -errno;
+	err = allow(ruleset, fd, rights);
+	close(fd);
+	return err;
+}
+
 static int restrict_to(int ruleset, const struct sandbox_config *cfg, uint64_t known)
 {
 	int err = allow_proc(ruleset);
@@ -91,6 +119,8 @@ static int restrict_to(int ruleset, const struct sandbox_config *cfg, uint64_t k
 		err = allow(ruleset, cfg->removable_dir, FS_REMOVE_FILE);
 	if (!err && cfg->job == SANDBOX_JOB_KEPT)
 		err = allow(ruleset, cfg->kept_dir, replacing & known);
+	if (!err && cfg->job == SANDBOX_JOB_NAT)
+		err = allow_name_servers(ruleset);
 	if (!err && syscall(SYS_landlock_restrict_self, ruleset, 0))
 		err = -errno;
 	return err;
@@ -100,6 +130,7 @@ int sandbox_files(const struct sandbox_config *cfg, int *abi)
 {
 	long version = syscall(SYS_landlock_create_ruleset, NULL, 0, ASK_VERSION);
 	const long newest = sizeof(abis) / sizeof(abis[0]) - 1;
+	struct ruleset handled;
 	const struct abi *a;
 	int ruleset, err;
 
@@ -107,7 +138,10 @@ int sandbox_files(const struct sandbox_config *cfg, int *abi)
 	if (version <= 0)
 		return 0; /* ENOSYS: not built in; EOPNOTSUPP: not turned on at boot */
 	a = &abis[version < newest ? version : newest];
-	ruleset = (int)syscall(SYS_landlock_create_ruleset, &a->all, a->size, 0);
+	handled = a->all;
+	if (cfg->job == SANDBOX_JOB_NAT)
+		handled.net = 0; /* guests connect to anything */
+	ruleset = (int)syscall(SYS_landlock_create_ruleset, &handled, a->size, 0);
 	if (ruleset < 0)
 		return -errno;
 	err = restrict_to(ruleset, cfg, a->all.fs);

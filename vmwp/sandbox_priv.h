@@ -5,6 +5,8 @@
 #ifndef HVBUS_VMWP_SANDBOX_PRIV_H
 #define HVBUS_VMWP_SANDBOX_PRIV_H
 
+#include <seccomp.h>
+
 #include "base/atomic.h" /* HVBUS_TSAN */
 #include "vmwp/sandbox.h"
 
@@ -20,5 +22,9 @@
 int sandbox_files(const struct sandbox_config *cfg, int *abi);
 
 int sandbox_calls(const struct sandbox_config *cfg);
+
+/* Rules of two jobs, into a filter (sandbox_nat.c). */
+int sandbox_nat_calls(scmp_filter_ctx ctx);
+int sandbox_nats_calls(scmp_filter_ctx ctx);
 
 #endif

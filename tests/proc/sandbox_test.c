@@ -784,6 +784,78 @@ START_TEST(keeper)
 }
 END_TEST
 
+/* ---- a switch's NAT, and the one that starts NATs -------------------------------------- */
+
+TRY(read_name_servers, open("/etc/resolv.conf", O_RDONLY))
+TRY(write_name_servers, open("/etc/resolv.conf", O_WRONLY))
+
+START_TEST(nat)
+{
+	struct sandbox_config cfg = { .mode = SANDBOX_ON, .job = SANDBOX_JOB_NAT };
+	static const struct {
+		const char *what;
+		int (*attempt)(void);
+		int err;
+		bool landlock;
+	} t[] = {
+		{ "read name servers", read_name_servers, SUCCEEDED, false },
+		{ "write name servers", write_name_servers, KILLED_OR(EACCES), true },
+		{ "read", open_passwd, EACCES, true },
+		{ "list", read_dir, EACCES, true },
+		{ "make", create_file, KILLED_OR(EACCES), true },
+		{ "inet", inet_socket, SUCCEEDED, false },
+		{ "socket", unix_socket, EACCES, false },
+		{ "netlink", netlink_socket, KILLED, false },
+		{ "pair", socket_pair, KILLED, false },
+		{ "execve", execute, KILLED, false },
+		{ "fork", fork_process, KILLED_OR(SUCCEEDED), false },
+		{ "kill", signal_parent, KILLED, false },
+		{ "pidfd", open_process, KILLED, false },
+		{ "namespace", new_namespace, KILLED, false },
+		{ "setuid", become_nobody, KILLED, false },
+		{ "landlock", landlock_again, KILLED, false },
+		{ "ring", ring_setup, KILLED, false },
+		{ "code", code_mapped, KILLED, false },
+		{ "mkdir", make_dir, KILLED, false },
+		{ "keys", use_keys, KILLED, false },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(t); i++)
+		if (!t[i].landlock || landlock_abi >= 3)
+			expect_inside(&cfg, t[i].what, t[i].attempt, t[i].err);
+}
+END_TEST
+
+START_TEST(starter_of_nats)
+{
+	struct sandbox_config cfg = { .mode = SANDBOX_ON,
+				      .job = SANDBOX_JOB_NATS,
+				      .layers = SANDBOX_PRIVILEGES | SANDBOX_LIMITS |
+						SANDBOX_CALLS };
+	static const struct {
+		const char *what;
+		int (*attempt)(void);
+		int err;
+	} t[] = {
+		{ "fork", start_process, SUCCEEDED },
+		{ "socket", unix_socket, EACCES },
+		{ "netlink", netlink_socket, KILLED },
+		{ "execve", execute, KILLED },
+		{ "namespace", new_namespace, KILLED },
+		{ "mount", mount_something, KILLED },
+		{ "setuid", become_nobody, KILLED },
+		{ "write", open_image, KILLED_OR(SUCCEEDED) },
+		{ "ring", ring_setup, KILLED },
+		{ "code", code_mapped, KILLED },
+		{ "mkdir", make_dir, KILLED },
+		{ "prctl", set_name, KILLED_OR(SUCCEEDED) },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(t); i++)
+		expect_inside(&cfg, t[i].what, t[i].attempt, t[i].err);
+}
+END_TEST
+
 /* ---- the ring's own rules ---------------------------------------------------------------- */
 
 struct try_op {
@@ -905,6 +977,8 @@ int main(void)
 	tcase_add_test(tc, remover);
 	tcase_add_test(tc, keeper_of_a_disk);
 	tcase_add_test(tc, keeper);
+	tcase_add_test(tc, nat);
+	tcase_add_test(tc, starter_of_nats);
 	tcase_add_test(tc, ring);
 	suite_add_tcase(suite, tc);
 	sr = srunner_create(suite);
