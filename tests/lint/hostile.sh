@@ -23,5 +23,5 @@ while read -r id; do
 	grep -q "^| $id |" "$doc" && continue
 	echo "$doc: no row for $id, which a test carries"
 	status=1
-done < <(tr '_' '\n' <"$tests" | grep -xE '[rhvpscfx][0-9]{2}' | tr '[:lower:]' '[:upper:]' | sort -u)
+done < <(tr '_' '\n' <"$tests" | grep -xE '[rhvpsncfx][0-9]{2}' | tr '[:lower:]' '[:upper:]' | sort -u)
 exit $status

@@ -507,6 +507,28 @@ START_TEST(n08_another_buffer_after_a_revoke_is_refused)
 }
 END_TEST
 
+/* Nothing of ours is in it, and nothing is ever read back. */
+START_TEST(n37_guest_writes_all_over_the_receive_buffer)
+{
+	struct mock_net_packet p;
+	uint32_t i, free = rig_stats().rx_free;
+
+	for (i = 0; i < 50; i++) {
+		ck_assert_int_eq(rig_deliver(1000), VSW_FORWARDED);
+		memset(fake_bus_ptr(bus, g.rx_gpa), 0xff, g.rx_pages * 4096);
+		ck_assert(mock_net_query_u32(&g, OID_GEN_MAXIMUM_FRAME_SIZE) == 1500);
+		memset(fake_bus_ptr(bus, g.rx_gpa), 0, g.rx_pages * 4096);
+	}
+	for (i = 0; i < 50; i++) {
+		ck_assert(mock_net_recv(&g, 0, &p));
+		ck_assert(p.type == VMPKT_XFER_PAGES && p.id >= NVSP_RX_CONTROL);
+		mock_net_complete(&g, 0, p.id, NVSP_STATUS_SUCCESS);
+	}
+	mock_net_run(&g);
+	ck_assert_uint_eq(rig_stats().rx_free, free);
+}
+END_TEST
+
 /* Without a REVOKE, or before it was read: the teardown alone ends all use of the memory. */
 START_TEST(n09_gpadl_torn_down_while_open)
 {
@@ -829,6 +851,7 @@ static void serving(TCase *t)
 	tcase_add_test(t, n07_revoke);
 	tcase_add_test(t, n08_another_buffer_after_a_revoke_is_refused);
 	tcase_add_loop_test(t, n09_gpadl_torn_down_while_open, 0, 2);
+	tcase_add_test(t, n37_guest_writes_all_over_the_receive_buffer);
 	tcase_add_test(t, close_without_a_word);
 	tcase_add_test(t, taken_away_under_traffic);
 	tcase_add_test(t, golden_subchannels);
