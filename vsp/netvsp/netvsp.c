@@ -109,6 +109,10 @@ static int check_config(struct netvsp_config *cfg, struct vmbus_bus *bus, char *
 		cfg->max_queues = 1;
 	if (!cfg->name || !*cfg->name)
 		return refuse(why, whylen, "the adapter has no name");
+	if (strlen(cfg->name) >= sizeof(((struct netvsp *)0)->name))
+		return refuse(why, whylen, "the adapter's name is longer than 15 characters");
+	if (cfg->port_name && strlen(cfg->port_name) >= VSW_NAME)
+		return refuse(why, whylen, "the port's name is longer than 31 characters");
 	if (net_mac_multicast(cfg->mac) || net_mac_zero(cfg->mac))
 		return refuse(why, whylen, "an adapter needs a unicast address (mac)");
 	if (cfg->max_mtu < NET_MIN_MTU || cfg->max_mtu > NETVSP_MAX_MTU)

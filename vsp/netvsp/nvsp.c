@@ -412,6 +412,18 @@ void nvsp_opened(struct net_chan *c)
 	net_rndis_reset(n);
 }
 
+/*
+ * The next driver begins with the address that is configured, unless the switch has given it to
+ * somebody else meanwhile.
+ */
+static void restore_mac(struct netvsp *n)
+{
+	if (!memcmp(n->mac, n->cfg.mac, NET_MAC_LEN) || !n->port)
+		return;
+	if (!vsw_port_set_mac(n->port, n->cfg.mac))
+		memcpy(n->mac, n->cfg.mac, NET_MAC_LEN);
+}
+
 void nvsp_closed(struct net_chan *c)
 {
 	struct netvsp *n = c->n;
@@ -425,9 +437,7 @@ void nvsp_closed(struct net_chan *c)
 	net_rndis_reset(n);
 	n->offer_due = n->table_due = n->path_due = n->table_sent = false;
 	n->state = NET_CLOSED;
-	memcpy(n->mac, n->cfg.mac, NET_MAC_LEN);
-	if (n->port)
-		vsw_port_set_mac(n->port, n->mac);
+	restore_mac(n);
 }
 
 void nvsp_revoke(struct netvsp *n)

@@ -758,9 +758,15 @@ START_TEST(configurations_that_are_refused)
 	memcpy(good.mac, peer_mac, NET_MAC_LEN);
 	good.mac[5] = 9;
 	good.instance.b[0] = 5;
-	for (i = 0; i < 8; i++) {
+	for (i = 0; i < 10; i++) {
 		c = good;
 		switch (i) {
+		case 8:
+			c.name = "sixteen letters.";
+			break;
+		case 9:
+			c.port_name = "a name of thirty-two characters.";
+			break;
 		case 0:
 			c.name = NULL;
 			break;

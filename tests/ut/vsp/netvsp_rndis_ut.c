@@ -282,6 +282,36 @@ START_TEST(n25_oids_nobody_knows)
 }
 END_TEST
 
+/* Through the send buffer, as UEFI does, and in pieces. */
+START_TEST(control_messages_by_other_ways)
+{
+	uint32_t q[7] = { RNDIS_QUERY, 28, 0, OID_GEN_MAXIMUM_FRAME_SIZE, 0, 20, 0 }, got[7], i;
+	struct nvsp_message m = { .type = NVSP_SEND_RNDIS_PACKET };
+	struct vmpkt_range_in r[4];
+	struct mock_net_packet p;
+	uint64_t pfn = g.data_gpa / 4096;
+
+	m.rndis.channel_type = NVSP_CONTROL;
+	for (i = 0; i < 2; i++) {
+		q[2] = 100 + i;
+		m.rndis.section = i ? NVSP_NO_SECTION : 3;
+		m.rndis.section_size = i ? 0 : sizeof(q);
+		memcpy(fake_bus_ptr(bus, i ? g.data_gpa : g.tx_gpa + 3 * g.tx_size), q, sizeof(q));
+		for (uint32_t j = 0; j < 4; j++)
+			r[j] = (struct vmpkt_range_in){ 7, 7 * j, &pfn };
+		if (i)
+			ck_assert(!vmbus_chan_send_gpa_direct_multi(g.chan[0], 1, 9, r, 4, &m, 28));
+		else
+			mock_net_send_raw(&g, 0, VMPKT_FLAG_COMPLETION_REQUESTED, 9, &m, 28);
+		ck_assert(mock_net_recv(&g, 0, &p) && p.type == VMPKT_XFER_PAGES);
+		memcpy(got, mock_net_range(&g, &p, 0), sizeof(got));
+		ck_assert(got[0] == 0x80000004 && got[2] == q[2] && got[6] == 1500);
+		mock_net_complete(&g, 0, p.id, NVSP_STATUS_SUCCESS);
+		ck_assert(mock_net_recv(&g, 0, &p) && p.type == VMPKT_COMPLETION && p.id == 9);
+	}
+}
+END_TEST
+
 /* ---- a guest that does not take its answers
  * ------------------------------------------------------ */
 
@@ -484,6 +514,7 @@ int main(void)
 	tcase_add_test(t, n12_control_message_lengths);
 	tcase_add_loop_test(t, n25_information_outside_of_its_message, 0, 11);
 	tcase_add_test(t, n25_oids_nobody_knows);
+	tcase_add_test(t, control_messages_by_other_ways);
 	tcase_add_test(t, answers_wait_for_sub_allocations);
 	tcase_add_test(t, n32_answers_that_are_never_taken);
 	tcase_add_test(t, golden_indications);
