@@ -21,13 +21,14 @@ enum verdict {
 
 struct row {
 	uint32_t type;
-	uint32_t since;	  /* version; 0 = before one is agreed */
-	uint32_t min;	  /* bytes that its fields take, with the type */
-	uint32_t answer;  /* type of its completion; 0 = an empty one */
-	uint32_t refusal; /* first field of that completion when it is refused */
-	bool sub;	  /* may come on a sub-channel */
+	uint32_t since; /* version; 0 = before one is agreed */
+	uint32_t min;	/* bytes that its fields take, with the type */
+	/* False: it was out of order after all; nothing was done and nothing answered. */
 	bool (*act)(struct net_chan *c, const struct vmpkt *pkt, const struct nvsp_message *m);
 	uint8_t in[NET_FAILED + 1]; /* enum verdict by enum net_state */
+	uint32_t answer;	    /* type of its completion; 0 = an empty one */
+	uint32_t refusal;	    /* first field of that completion when it is refused */
+	bool sub;		    /* may come on a sub-channel */
 };
 
 /* ---- answers ------------------------------------------------------------------------ */
@@ -292,35 +293,41 @@ static bool do_subchannel(struct net_chan *c, const struct vmpkt *pkt, const str
 /* ---- the table --------------------------------------------------------------------------------
  */
 
-#define FIELDS(f) (uint32_t)(4 + sizeof(((struct nvsp_message *)0)->f))
-#define FAIL	  NVSP_STATUS_FAIL
+#define ROW(name, version, field, act)                                                             \
+	NVSP_##name, version, (uint32_t)(4 + sizeof(((struct nvsp_message *)0)->field)), act
+#define V1   NVSP_V1
+#define FAIL NVSP_STATUS_FAIL
 
 /* clang-format off */
 static const struct row rows[] = {
-	/*                                                                          CLOSED INIT CONFIG READY OPERAT HALTED REVOKED FAILED */
-	{ NVSP_INIT, 0, FIELDS(init), NVSP_INIT_COMPLETE, 0, false, do_init,            { NO, DO,  ER,    ER,   ER,    ER,    RF,     NO } },
-	{ NVSP_SEND_NDIS_VERSION, NVSP_V1, FIELDS(ndis_version), 0, 0, false,
-	  do_ndis_version,                                                              { NO, ER,  DO,    ER,   ER,    ER,    RF,     NO } },
-	{ NVSP_SEND_NDIS_CONFIG, NVSP_V2, FIELDS(ndis_config), 0, 0, false,
-	  do_ndis_config,                                                               { NO, ER,  DO,    ER,   ER,    ER,    RF,     NO } },
-	{ NVSP_SEND_RECEIVE_BUFFER, NVSP_V1, FIELDS(send_buffer),
-	  NVSP_SEND_RECEIVE_BUFFER_COMPLETE, FAIL, false, do_receive_buffer,            { NO, ER,  DO,    ER,   ER,    ER,    RF,     NO } },
-	{ NVSP_SEND_SEND_BUFFER, NVSP_V1, FIELDS(send_buffer),
-	  NVSP_SEND_SEND_BUFFER_COMPLETE, FAIL, false, do_send_buffer,                  { NO, ER,  DO,    DO,   ER,    ER,    RF,     NO } },
-	{ NVSP_REVOKE_RECEIVE_BUFFER, NVSP_V1, FIELDS(revoke_buffer), 0, 0, false,
-	  do_revoke,                                                                    { NO, ER,  DO,    DO,   DO,    DO,    DO,     NO } },
-	{ NVSP_REVOKE_SEND_BUFFER, NVSP_V1, FIELDS(revoke_buffer), 0, 0, false,
-	  do_revoke,                                                                    { NO, ER,  DO,    DO,   DO,    DO,    DO,     NO } },
-	{ NVSP_SEND_RNDIS_PACKET, NVSP_V1, FIELDS(rndis),
-	  NVSP_SEND_RNDIS_PACKET_COMPLETE, FAIL, true, do_rndis,                        { NO, ER,  ER,    DO,   DO,    DO,    RF,     NO } },
-	{ NVSP_SWITCH_DATA_PATH, NVSP_V4, FIELDS(switch_data_path), 0, 0, false,
-	  do_data_path,                                                                 { NO, ER,  DO,    DO,   DO,    DO,    DO,     NO } },
-	{ NVSP_UPLINK_CONNECT_STATE, NVSP_V4, 4, 0, 0, false, do_uplink,                { NO, ER,  DO,    DO,   DO,    DO,    DO,     NO } },
-	{ NVSP_OID_QUERY_EX, NVSP_V5, FIELDS(oid_query_ex),
-	  NVSP_OID_QUERY_EX_COMPLETE, NVSP_STATUS_NOT_SUPPORTED, false, do_oid_query_ex, { NO, ER, DO,    DO,   DO,    DO,    RF,     NO } },
-	{ NVSP_SUBCHANNEL, NVSP_V5, FIELDS(subchannel), NVSP_SUBCHANNEL, FAIL, false,
-	  do_subchannel,                                                                { NO, ER,  RF,    RF,   DO,    RF,    RF,     NO } },
-	{ NVSP_PD_API, NVSP_V6_1, 8, 0, 0, false, do_pd_api,                            { NO, ER,  DO,    DO,   DO,    DO,    RF,     NO } },
+	/* closed, init, config, ready, operational, halted, revoked, failed */
+	{ ROW(INIT, 0, init, do_init),
+	  { NO, DO, ER, ER, ER, ER, RF, NO }, NVSP_INIT_COMPLETE, 0, false },
+	{ ROW(SEND_NDIS_VERSION, V1, ndis_version, do_ndis_version),
+	  { NO, ER, DO, ER, ER, ER, RF, NO }, 0, 0, false },
+	{ ROW(SEND_NDIS_CONFIG, NVSP_V2, ndis_config, do_ndis_config),
+	  { NO, ER, DO, ER, ER, ER, RF, NO }, 0, 0, false },
+	{ ROW(SEND_RECEIVE_BUFFER, V1, send_buffer, do_receive_buffer),
+	  { NO, ER, DO, ER, ER, ER, RF, NO }, NVSP_SEND_RECEIVE_BUFFER_COMPLETE, FAIL, false },
+	{ ROW(SEND_SEND_BUFFER, V1, send_buffer, do_send_buffer),
+	  { NO, ER, DO, DO, ER, ER, RF, NO }, NVSP_SEND_SEND_BUFFER_COMPLETE, FAIL, false },
+	{ ROW(REVOKE_RECEIVE_BUFFER, V1, revoke_buffer, do_revoke),
+	  { NO, ER, DO, DO, DO, DO, DO, NO }, 0, 0, false },
+	{ ROW(REVOKE_SEND_BUFFER, V1, revoke_buffer, do_revoke),
+	  { NO, ER, DO, DO, DO, DO, DO, NO }, 0, 0, false },
+	{ ROW(SEND_RNDIS_PACKET, V1, rndis, do_rndis),
+	  { NO, ER, ER, DO, DO, DO, RF, NO }, NVSP_SEND_RNDIS_PACKET_COMPLETE, FAIL, true },
+	{ ROW(SWITCH_DATA_PATH, NVSP_V4, switch_data_path, do_data_path),
+	  { NO, ER, DO, DO, DO, DO, DO, NO }, 0, 0, false },
+	{ ROW(UPLINK_CONNECT_STATE, NVSP_V4, type, do_uplink),
+	  { NO, ER, DO, DO, DO, DO, DO, NO }, 0, 0, false },
+	{ ROW(OID_QUERY_EX, NVSP_V5, oid_query_ex, do_oid_query_ex),
+	  { NO, ER, DO, DO, DO, DO, RF, NO },
+	  NVSP_OID_QUERY_EX_COMPLETE, NVSP_STATUS_NOT_SUPPORTED, false },
+	{ ROW(SUBCHANNEL, NVSP_V5, subchannel, do_subchannel),
+	  { NO, ER, RF, RF, DO, RF, RF, NO }, NVSP_SUBCHANNEL, FAIL, false },
+	{ ROW(PD_API, NVSP_V6_1, type, do_pd_api),
+	  { NO, ER, DO, DO, DO, DO, RF, NO }, 0, 0, false },
 };
 /* clang-format on */
 

@@ -349,6 +349,78 @@ START_TEST(n03_old_and_long_request_sizes)
 }
 END_TEST
 
+/* In each state each message: the state after it, and that it was answered. */
+static const char state_letters[] = "icrohvf";
+static const char *const state_of[] = { "init",	  "config",  "ready", "operational",
+					"halted", "revoked", "failed" };
+static const struct {
+	uint32_t type;
+	const char *then; /* by the state before */
+} cells[] = {
+	{ NVSP_INIT, "cffffvf" },
+	{ NVSP_SEND_NDIS_VERSION, "fcfffvf" },
+	{ NVSP_SEND_NDIS_CONFIG, "fcfffvf" },
+	{ NVSP_SEND_RECEIVE_BUFFER, "fffffvf" }, /* in "config": before the MTU is known */
+	{ NVSP_SEND_SEND_BUFFER, "fcfffvf" },
+	{ NVSP_REVOKE_RECEIVE_BUFFER, "fvvvvvf" },
+	{ NVSP_REVOKE_SEND_BUFFER, "fvvvvvf" },
+	{ NVSP_SEND_RNDIS_PACKET, "ffrohvf" },
+	{ NVSP_SWITCH_DATA_PATH, "fcrohvf" },
+	{ NVSP_UPLINK_CONNECT_STATE, "fcrohvf" },
+	{ NVSP_OID_QUERY_EX, "fcrohvf" },
+	{ NVSP_SUBCHANNEL, "fcrohvf" },
+	{ NVSP_PD_API, "fcrohvf" },
+	{ 200, "fcrohvf" },
+};
+
+/* Brings the adapter into state @i. */
+static void go_to(uint32_t i)
+{
+	uint32_t halt[3] = { RNDIS_HALT, 12, 1 }, len;
+	uint8_t answer[RNDIS_CONTROL_MAX];
+
+	if (i >= 1 && i <= 5)
+		ck_assert(mock_net_init(&g, NVSP_V6_1));
+	if (i >= 2 && i <= 5) {
+		mock_net_config(&g, 1500, MOCK_NET_CAPS);
+		ck_assert_uint_eq(mock_net_rx_buffer(&g, 64), NVSP_STATUS_SUCCESS);
+		ck_assert_uint_eq(mock_net_tx_buffer(&g, 2), NVSP_STATUS_SUCCESS);
+	}
+	if (i >= 3 && i <= 5)
+		mock_net_initialize(&g);
+	if (i == 4)
+		mock_net_control(&g, halt, sizeof(halt), answer, &len);
+	if (i == 5)
+		send_packet(O8_REVOKE_RX);
+	if (i == 6)
+		send_packet(O8_REVOKE_TX); /* before INIT */
+	mock_net_run(&g);
+	assert_state(state_of[i]);
+}
+
+START_TEST(table_cell_by_cell)
+{
+	uint32_t n = (uint32_t)_i / 7, from = (uint32_t)_i % 7, got = 0;
+	struct nvsp_message m = { .type = cells[n].type };
+	const char *then;
+	struct mock_net_packet p;
+	uint64_t id;
+
+	go_to(from);
+	m.rndis.section = NVSP_NO_SECTION;
+	if (m.type == NVSP_INIT)
+		m.init = (struct nvsp_init){ NVSP_V5, NVSP_V5 };
+	id = mock_net_send(&g, 0, true, &m);
+	while (mock_net_recv(&g, 0, &p))
+		got += p.type == VMPKT_COMPLETION && p.id == id;
+	then = strchr(state_letters, cells[n].then[from]);
+	ck_assert_ptr_nonnull(then);
+	assert_state(state_of[then - state_letters]);
+	/* Who has failed gets no answers; a message nobody knows fails without one. */
+	ck_assert_uint_eq(got, from != 6 && !(from == 0 && m.type == 200));
+}
+END_TEST
+
 /* ---- the MTU --------------------------------------------------------------------------------- */
 
 START_TEST(n45_mtu_is_clamped_to_the_ports)
@@ -847,6 +919,7 @@ static void negotiation(TCase *t)
 	tcase_add_test(t, n01_rndis_before_it_may_begin);
 	tcase_add_test(t, n03_short_messages);
 	tcase_add_loop_test(t, n03_old_and_long_request_sizes, 0, 4);
+	tcase_add_loop_test(t, table_cell_by_cell, 0, 7 * ARRAY_SIZE(cells));
 	tcase_add_test(t, golden_buffers);
 	tcase_add_test(t, n04_buffers_that_are_none);
 	tcase_add_test(t, n05_receive_buffer_without_room_beyond_control);
