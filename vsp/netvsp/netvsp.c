@@ -107,6 +107,9 @@ static int check_config(struct netvsp_config *cfg, struct vmbus_bus *bus, char *
 		cfg->max_queues = (uint16_t)(vps < DEFAULT_QUEUES ? vps : DEFAULT_QUEUES);
 	if (!cfg->max_queues)
 		cfg->max_queues = 1;
+	if (!cfg->loop)
+		return refuse(why, whylen,
+			      "an adapter runs on its switch's loop, which is not given");
 	if (!cfg->name || !*cfg->name)
 		return refuse(why, whylen, "the adapter has no name");
 	if (strlen(cfg->name) >= sizeof(((struct netvsp *)0)->name))

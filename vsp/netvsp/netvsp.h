@@ -31,7 +31,7 @@ struct netvsp_config {
 	uint64_t speed;	      /* bit/s, for show; 0 = NETVSP_SPEED */
 	bool no_offloads;     /* nothing is offered to the guest: as an old host */
 	struct vsw_policy policy;
-	struct loop *loop; /* the switch's; NULL = where the bus puts channels, which is then it */
+	struct loop *loop; /* the switch's: all channels run there. Not NULL */
 };
 
 /*

@@ -822,7 +822,7 @@ END_TEST
 
 START_TEST(configurations_that_are_refused)
 {
-	struct netvsp_config good = { .name = "nic1" }, c;
+	struct netvsp_config good = { .name = "nic1", .loop = loop }, c;
 	struct netvsp *other;
 	char why[200];
 	int i;
@@ -830,9 +830,12 @@ START_TEST(configurations_that_are_refused)
 	memcpy(good.mac, peer_mac, NET_MAC_LEN);
 	good.mac[5] = 9;
 	good.instance.b[0] = 5;
-	for (i = 0; i < 10; i++) {
+	for (i = 0; i < 11; i++) {
 		c = good;
 		switch (i) {
+		case 10:
+			c.loop = NULL;
+			break;
 		case 8:
 			c.name = "sixteen letters.";
 			break;
