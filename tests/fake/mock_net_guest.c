@@ -67,9 +67,12 @@ void mock_net_run(struct mock_net_guest *g)
 {
 	uint16_t i;
 
-	for (i = 0; i < FAKE_BUS_SUBS; i++)
+	for (i = 0; i < FAKE_BUS_SUBS; i++) {
+		if (g->chan[i] && fake_bus_closed(g->bus, g->dev, i))
+			g->chan[i] = NULL; /* with its rings */
 		if (g->chan[i])
 			vmbus_chan_flush(g->chan[i]);
+	}
 	fake_bus_settle(g->bus, PATIENCE);
 }
 
