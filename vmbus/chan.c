@@ -334,6 +334,26 @@ int vmbus_chan_send_gpa_blank(struct vmbus_chan *c, uint16_t flags, uint64_t tra
 					   pfn));
 }
 
+int vmbus_chan_send_xfer_pages(struct vmbus_chan *c, uint16_t flags, uint64_t trans_id,
+			       uint16_t set_id, const struct vmpkt_xfer_range *ranges, uint32_t n,
+			       const void *payload, uint32_t len)
+{
+	if (unlikely(c->why))
+		return -EPROTO;
+	return sent(
+		c, vmpkt_put_xfer_pages(&c->out, flags, trans_id, set_id, ranges, n, payload, len));
+}
+
+int vmbus_chan_send_gpa_direct_multi(struct vmbus_chan *c, uint16_t flags, uint64_t trans_id,
+				     const struct vmpkt_range_in *ranges, uint32_t n,
+				     const void *payload, uint32_t len)
+{
+	if (unlikely(c->why))
+		return -EPROTO;
+	return sent(c,
+		    vmpkt_put_gpa_direct_multi(&c->out, flags, trans_id, ranges, n, payload, len));
+}
+
 void vmbus_chan_flush(struct vmbus_chan *c)
 {
 	if (c->out.next == c->out.published || unlikely(c->why))
@@ -405,6 +425,28 @@ int vmbus_chan_iov(struct vmbus_chan *c, const struct vmpkt *pkt, uint32_t index
 	if (unlikely(len > count || !c->cfg.gpa))
 		return -EINVAL;
 	return hv_gpa_iov(c->cfg.gpa, iov, max, pfn, npfn, offset, len);
+}
+
+int vmbus_chan_iov_all(struct vmbus_chan *c, const struct vmpkt *pkt, struct iovec *iov, int max,
+		       uint32_t *bytes)
+{
+	uint32_t cursor = 0, sum = 0, count, offset, npfn;
+	const uint64_t *pfn;
+	int n = 0, more;
+
+	if (unlikely(pkt->type != VMPKT_GPA_DIRECT || !c->cfg.gpa))
+		return -EINVAL;
+	while (vmpkt_next_range(pkt, &cursor, &count, &offset, &pfn, &npfn)) {
+		if (unlikely(!count))
+			continue; /* may lack the page that its offset speaks of */
+		more = hv_gpa_iov(c->cfg.gpa, iov + n, max - n, pfn, npfn, offset, count);
+		if (unlikely(more < 0))
+			return more;
+		n += more;
+		sum += count; /* cannot wrap: a packet has room for 64 Ki pages */
+	}
+	*bytes = sum;
+	return n;
 }
 
 /* For people: both indices are the shared ones and may be nonsense. */

@@ -106,6 +106,105 @@ START_TEST(requests_are_built_in_place)
 }
 END_TEST
 
+/* A frame in pieces: what a NIC sends. */
+START_TEST(all_ranges_make_one_scatter_list)
+{
+	uint64_t head = r.ram_pfn, body[2] = { r.ram_pfn + 4, r.ram_pfn + 6 };
+	const struct vmpkt_range_in ranges[2] = { { 80, 64, &head }, { 5000, 240, body } };
+	uint8_t payload[40] = { 7 };
+	uint32_t bytes = 0;
+	struct iovec iov[3];
+	struct vmpkt p;
+
+	ck_assert_int_eq(vmbus_chan_send_gpa_direct_multi(r.guest.chan, 0, 9, ranges, 2, payload,
+							  sizeof(payload)),
+			 0);
+	vmbus_chan_flush(r.guest.chan);
+	rig_recv(&r.host, &p);
+	ck_assert_uint_eq(p.range_count, 2);
+	ck_assert_mem_eq(p.payload, payload, sizeof(payload));
+	ck_assert_int_eq(vmbus_chan_iov_all(r.host.chan, &p, iov, 3, &bytes), 3);
+	ck_assert_uint_eq(bytes, 5080);
+	ck_assert_ptr_eq(iov[0].iov_base, hv_gpa_ptr(r.gpa, head * HV_PAGE_SIZE + 64, 1));
+	ck_assert_uint_eq(iov[0].iov_len, 80);
+	ck_assert_ptr_eq(iov[1].iov_base, hv_gpa_ptr(r.gpa, body[0] * HV_PAGE_SIZE + 240, 1));
+	ck_assert_uint_eq(iov[1].iov_len, 4096 - 240);
+	ck_assert_ptr_eq(iov[2].iov_base, hv_gpa_ptr(r.gpa, body[1] * HV_PAGE_SIZE, 1));
+	ck_assert_uint_eq(iov[2].iov_len, 5000 - (4096 - 240));
+	ck_assert_int_eq(vmbus_chan_iov_all(r.host.chan, &p, iov, 2, &bytes), -ENOSPC);
+	ck_assert_int_eq(vmbus_chan_iov_all(r.host.chan, &p, iov, 0, &bytes), -ENOSPC);
+	ck_assert_int_eq(vmbus_chan_iov_all(r.guest.chan, &p, iov, 3, &bytes), -EINVAL);
+	ck_assert_int_eq(vmbus_chan_send_gpa_direct_multi(r.guest.chan, 0, 9, ranges, 0, NULL, 0),
+			 -EINVAL);
+}
+END_TEST
+
+START_TEST(scatter_list_of_pages_that_are_not_ram)
+{
+	uint64_t good = r.ram_pfn, bad = 1ull << 40;
+	const struct vmpkt_range_in ranges[2] = { { 8, 0, &good }, { 8, 0, &bad } };
+	struct iovec iov[3];
+	uint32_t bytes;
+	struct vmpkt p;
+
+	vmbus_chan_send_gpa_direct_multi(r.guest.chan, 0, 9, ranges, 2, NULL, 0);
+	vmbus_chan_send(r.guest.chan, 0, 9, NULL, 0);
+	vmbus_chan_flush(r.guest.chan);
+	rig_recv(&r.host, &p);
+	ck_assert_int_eq(vmbus_chan_iov_all(r.host.chan, &p, iov, 3, &bytes), -EFAULT);
+	rig_recv(&r.host, &p);
+	ck_assert_int_eq(vmbus_chan_iov_all(r.host.chan, &p, iov, 3, &bytes), -EINVAL);
+}
+END_TEST
+
+/* As many ranges as receive coalescing allows, on rings and buffers as long as they need. */
+START_TEST(sections_of_a_shared_buffer)
+{
+	struct vmpkt_xfer_range ranges[562];
+	const uint32_t message[10] = { 107, 0, UINT32_MAX };
+	struct rig big;
+	struct vmpkt p;
+
+	rig_init(&big, 4, 16384);
+	for (uint32_t i = 0; i < ARRAY_SIZE(ranges); i++)
+		ranges[i] = (struct vmpkt_xfer_range){ 1500 + i, i * 1728 };
+	ck_assert_int_eq(vmbus_chan_send_xfer_pages(big.host.chan, VMPKT_FLAG_COMPLETION_REQUESTED,
+						    3, 0xcafe, ranges, ARRAY_SIZE(ranges), message,
+						    sizeof(message)),
+			 0);
+	ck_assert_int_eq(vmbus_chan_send_xfer_pages(big.host.chan, 0, 3, 0xcafe, ranges, 0, message,
+						    sizeof(message)),
+			 -EINVAL);
+	vmbus_chan_flush(big.host.chan);
+	rig_recv(&big.guest, &p);
+	ck_assert_uint_eq(p.type, VMPKT_XFER_PAGES);
+	ck_assert_uint_eq(p.flags, VMPKT_FLAG_COMPLETION_REQUESTED);
+	ck_assert_uint_eq(p.trans_id, 3);
+	ck_assert_uint_eq(p.xfer_set_id, 0xcafe);
+	ck_assert_uint_eq(p.range_count, ARRAY_SIZE(ranges));
+	ck_assert_uint_eq(p.ranges_len, sizeof(ranges));
+	ck_assert_mem_eq(p.ranges, ranges, sizeof(ranges));
+	ck_assert_uint_eq(p.payload_len, sizeof(message));
+	ck_assert_mem_eq(p.payload, message, sizeof(message));
+	rig_empty(&big.guest);
+	rig_fini(&big);
+}
+END_TEST
+
+/* Only hosts have such buffers. */
+START_TEST(sections_from_a_guest_fault_the_channel)
+{
+	const struct vmpkt_xfer_range range = { 8, 0 };
+	struct vmpkt p;
+
+	ck_assert_int_eq(vmbus_chan_send_xfer_pages(r.guest.chan, 0, 1, 1, &range, 1, NULL, 0), 0);
+	vmbus_chan_flush(r.guest.chan);
+	ck_assert_int_eq(vmbus_chan_recv(r.host.chan, &p), -EPROTO);
+	ck_assert_int_eq(vmbus_chan_send_xfer_pages(r.host.chan, 0, 1, 1, &range, 1, NULL, 0),
+			 -EPROTO);
+}
+END_TEST
+
 START_TEST(packets_without_ranges_have_no_scatter_list)
 {
 	struct iovec iov[1];
@@ -565,6 +664,10 @@ int main(void)
 	tcase_add_test(tc, inband_packet_and_its_completion_arrive);
 	tcase_add_test(tc, request_names_guest_pages);
 	tcase_add_test(tc, requests_are_built_in_place);
+	tcase_add_test(tc, all_ranges_make_one_scatter_list);
+	tcase_add_test(tc, scatter_list_of_pages_that_are_not_ram);
+	tcase_add_test(tc, sections_of_a_shared_buffer);
+	tcase_add_test(tc, sections_from_a_guest_fault_the_channel);
 	tcase_add_test(tc, packets_without_ranges_have_no_scatter_list);
 	tcase_add_test(tc, packets_wrap_at_every_position);
 	tcase_add_test(tc, packets_stay_valid_until_the_next_one);
