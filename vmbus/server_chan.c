@@ -390,8 +390,12 @@ static uint32_t fragments(const struct vmbus_gpadl_rings *r)
 	       2 * runs(r->out_pfn + 1, r->out_pages - 1);
 }
 
-static struct loop *pick_loop(struct vmbus_bus *bus)
+static struct loop *pick_loop(const struct vmbus_device *d)
 {
+	struct vmbus_bus *bus = d->bus;
+
+	if (d->desc.loop)
+		return d->desc.loop;
 	if (!bus->nr_io_loops)
 		return bus->loop;
 	return bus->io_loops[bus->next_loop++ % bus->nr_io_loops];
@@ -427,7 +431,7 @@ void bus_chan_open(struct bus_chan *c, struct vmbus_sm_chan *record,
 	c->record = record;
 	c->open = open;
 	c->relid = open->relid;
-	c->loop = pick_loop(c->dev->bus);
+	c->loop = pick_loop(c->dev);
 	err = prepare(c);
 	if (err) {
 		refused(c, err);

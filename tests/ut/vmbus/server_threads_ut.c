@@ -119,6 +119,39 @@ START_TEST(traffic_on_all)
 }
 END_TEST
 
+/* A provider that has one loop for all that it owns gets its channels there. */
+START_TEST(device_chooses_its_loop)
+{
+	struct vmbus_device_desc desc = { .type = VMBUS_CLASS_SCSI, .name = "tied" };
+	struct guest g[2];
+	struct toy tied;
+
+	memset(&tied, 0, sizeof(tied));
+	threads_up();
+	desc.loop = io[1].loop;
+	desc.instance.b[0] = 9;
+	ck_assert_int_eq(vmbus_device_offer(&tied.dev, rig.bus, &desc, &toy_ops, &tied), 0);
+	contact(VMBUS_V5_3);
+	expect(VMBUS_MSG_VERSION_RESPONSE);
+	say(VMBUS_MSG_REQUESTOFFERS);
+	expect(VMBUS_MSG_OFFERCHANNEL);
+	ck_assert_uint_eq(expect(VMBUS_MSG_OFFERCHANNEL).offer.relid, 2);
+	expect(VMBUS_MSG_ALLOFFERS_DELIVERED);
+	guest_open(&g[0], 2, 0);
+	ck_assert_int_eq(vmbus_device_offer_subchannels(tied.dev, 1), 0);
+	expect(VMBUS_MSG_OFFERCHANNEL);
+	guest_open(&g[1], 3, 0);
+	for (uint32_t i = 0; i < 2; i++) {
+		ck_assert_ptr_eq(vmbus_chan_loop(tied.c[i].chan), io[1].loop);
+		guest_echo(&g[i], 5);
+		guest_detach(&g[i]);
+	}
+	vmbus_device_revoke(tied.dev, toy_gone);
+	UNTIL(tied.gone == 1);
+	threads_down();
+}
+END_TEST
+
 START_TEST(interrupts_move_under_traffic)
 {
 	union vmbus_msg m;
@@ -216,5 +249,6 @@ START_TEST(removal_under_traffic)
 }
 END_TEST
 
-VMBUS_MAIN("vmbus/server_threads", traffic_on_all, interrupts_move_under_traffic,
-	   close_under_traffic, death_under_traffic, reconnect_under_traffic, removal_under_traffic)
+VMBUS_MAIN("vmbus/server_threads", traffic_on_all, device_chooses_its_loop,
+	   interrupts_move_under_traffic, close_under_traffic, death_under_traffic,
+	   reconnect_under_traffic, removal_under_traffic)
