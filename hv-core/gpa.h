@@ -74,6 +74,23 @@ int hv_gpa_map_wrapped(struct hv_gpa *g, struct hv_gpa_view *v, const uint64_t *
 		       uint32_t npages);
 void hv_gpa_unmap_view(struct hv_gpa_view *v);
 
+/* Guest pages mapped in a row, in the order of a list. */
+struct hv_gpa_pages {
+	uint8_t *data;
+	size_t len;
+	struct hv_gpa *gpa; /* referenced */
+	bool own;	    /* a mapping of its own; else these pages are in a row in RAM anyway */
+};
+
+/*
+ * Any thread. *@p holds a reference to @g until hv_gpa_unmap_pages(), which may be called
+ * again and does nothing then.
+ * Errors: -EFAULT (a page is not RAM), -EINVAL (no page, or 4 GiB and more), -ENOMEM.
+ */
+int hv_gpa_map_pages(struct hv_gpa *g, struct hv_gpa_pages *p, const uint64_t *pfn,
+		     uint32_t npages);
+void hv_gpa_unmap_pages(struct hv_gpa_pages *p);
+
 /* A sealed RAM file of @len bytes (F_SEAL_SHRINK|GROW|SEAL). Returns the fd or -errno. */
 int hv_memfd_create(const char *name, uint64_t len);
 /* 0 when @fd is a memfd sealed as above whose size is @len; else -EINVAL or -EPERM. */

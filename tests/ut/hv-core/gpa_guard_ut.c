@@ -99,6 +99,24 @@ START_TEST(views_are_guarded)
 }
 END_TEST
 
+START_TEST(pages_in_a_row_are_guarded)
+{
+	static const uint64_t pfn[2] = { 1, 3 };
+	struct hv_gpa *g = guarded(-1);
+	struct hv_gpa_pages p;
+	uint8_t *broken = broken_mapping();
+
+	ck_assert_int_eq(hv_gpa_map_pages(g, &p, pfn, 2), 0);
+	ck_assert_ptr_eq(mremap(broken, PG, PG, MREMAP_MAYMOVE | MREMAP_FIXED, p.data + PG),
+			 p.data + PG);
+	ck_assert_uint_eq(load_relaxed(&p.data[PG]), 0);
+	ck_assert(hv_gpa_failed(g));
+	hv_gpa_unmap_pages(&p);
+	munmap(broken + PG, PG);
+	hv_gpa_put(g);
+}
+END_TEST
+
 /* What is not guest memory still ends the process, and so does kill(2). */
 START_TEST(other_bus_errors_are_fatal)
 {
@@ -163,5 +181,5 @@ START_TEST(table_changes_while_pages_fail)
 END_TEST
 
 RIG_MAIN("hv-core/gpa_guard", missing_pages_fail_their_partition_only,
-	 what_is_left_of_a_freed_map_is_guarded, views_are_guarded, other_bus_errors_are_fatal,
-	 table_changes_while_pages_fail)
+	 what_is_left_of_a_freed_map_is_guarded, views_are_guarded, pages_in_a_row_are_guarded,
+	 other_bus_errors_are_fatal, table_changes_while_pages_fail)

@@ -405,6 +405,86 @@ START_TEST(view_outlives_the_map)
 }
 END_TEST
 
+/* ---- pages in a row -------------------------------------------------------------------- */
+
+START_TEST(pages_are_mapped_in_a_row)
+{
+	static const struct {
+		uint32_t npages, maps; /* .. more than before */
+		uint64_t pfn[8];
+	} c[] = {
+		{ 1, 0, { 5 } },       { 4, 0, { 3, 4, 5, 6 } },
+		{ 2, 0, { 78, 79 } },  { 4, 2, { 3, 4, 70, 71 } },
+		{ 3, 3, { 7, 5, 3 } }, { 2, 2, { 9, 9 } }, /* a guest may do that to itself */
+	};
+	struct hv_gpa *g = map_up();
+	struct hv_gpa_pages p;
+	uint64_t maps = count_maps();
+
+	for (size_t i = 0; i < ARRAY_SIZE(c); i++) {
+		ck_assert_int_eq(hv_gpa_map_pages(g, &p, c[i].pfn, c[i].npages), 0);
+		ck_assert_uint_eq(p.len, c[i].npages * PG);
+		ck_assert_uint_eq(p.own, c[i].maps > 0);
+		ck_assert_uint_le(count_maps(), maps + c[i].maps);
+		for (uint32_t k = 0; k < c[i].npages; k++) {
+			ck_assert_uint_eq(p.data[k * PG + 17], c[i].pfn[k] + 1);
+			p.data[k * PG + 8] = 0xa5; /* the same memory, not a copy */
+			ck_assert_uint_eq(*(uint8_t *)hv_gpa_ptr(g, c[i].pfn[k] * PG + 8, 1), 0xa5);
+		}
+		hv_gpa_unmap_pages(&p);
+		ck_assert_ptr_null(p.data);
+		ck_assert_uint_eq(count_maps(), maps);
+	}
+	hv_gpa_unmap_pages(&p); /* again: nothing happens */
+	hv_gpa_put(g);
+}
+END_TEST
+
+START_TEST(pages_that_are_not_mapped)
+{
+	static const uint64_t holes[] = { 16, 63, 80, 1ull << 52, ~0ull };
+	const uint64_t row[3] = { 14, 15, 16 }, wraps[2] = { ~0ull, 0 };
+	struct hv_gpa *g = map_up();
+	struct hv_gpa_pages p;
+	uint64_t maps = count_maps();
+
+	ck_assert_int_eq(hv_gpa_map_pages(g, &p, row, 0), -EINVAL);
+	ck_assert_int_eq(hv_gpa_map_pages(g, &p, row, 1u << 20), -EINVAL);
+	ck_assert_int_eq(hv_gpa_map_pages(g, &p, row, 3), -EFAULT);
+	ck_assert_int_eq(hv_gpa_map_pages(g, &p, wraps, 2), -EFAULT);
+	for (size_t i = 0; i < ARRAY_SIZE(holes); i++) {
+		for (int at = 0; at < 3; at++) {
+			uint64_t pfn[3] = { 1, 3, 5 };
+
+			pfn[at] = holes[i];
+			ck_assert_int_eq(hv_gpa_map_pages(g, &p, pfn, 3), -EFAULT);
+		}
+	}
+	ck_assert_uint_eq(count_maps(), maps);
+	hv_gpa_unmap_pages(&p); /* after a failure: nothing happens */
+	hv_gpa_put(g);
+}
+END_TEST
+
+/* Whoever has pages mapped has the guest's memory, also where it is not mapped again. */
+START_TEST(pages_keep_the_map)
+{
+	static const uint64_t row[2] = { 1, 2 }, apart[2] = { 1, 4 };
+	struct hv_gpa *g = map_up();
+	struct hv_gpa_pages p, q;
+
+	ck_assert_int_eq(hv_gpa_map_pages(g, &p, row, 2), 0);
+	ck_assert_int_eq(hv_gpa_map_pages(g, &q, apart, 2), 0);
+	hv_gpa_put(g);
+	ck_assert_uint_eq(p.data[PG], 3);
+	hv_gpa_unmap_pages(&p);
+	ck_assert_uint_eq(q.data[PG], 5);
+	ck_assert_ptr_nonnull(hv_gpa_ptr(q.gpa, 0, PG));
+	hv_gpa_unmap_pages(&q);
+	ck_assert_uint_eq(count_maps(), 0);
+}
+END_TEST
+
 /* ---- references --------------------------------------------------------------------------------
  */
 
@@ -515,4 +595,5 @@ END_TEST
 RIG_MAIN("hv-core/gpa", regions_that_are_refused, eight_regions_and_no_more, files_that_are_refused,
 	 pointers, neighbouring_regions, scatter_lists, scatter_lists_against_a_model, views_wrap,
 	 views_merge_runs, views_do_not_merge_files, views_that_are_refused, view_outlives_the_map,
+	 pages_are_mapped_in_a_row, pages_that_are_not_mapped, pages_keep_the_map,
 	 last_reference_unmaps, ram_is_unmapped_and_closed, ram_files, seals_of_ram_files)
