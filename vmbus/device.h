@@ -54,7 +54,9 @@ struct vmbus_device_ops {
 	 * The guest tears down a GPADL that the provider has mapped: let go of it with
 	 * vmbus_device_unmap() soon, possibly from inside; the guest waits. On the loop of the
 	 * primary channel, between open() and vmbus_device_closed() of it only: a provider that is
-	 * closing lets go of all by itself. NULL for providers that map nothing.
+	 * closing lets go of all by itself. One that unmaps on other loops may be told of a
+	 * buffer it has just let go of; @b is not another one meanwhile. NULL for providers that
+	 * map nothing.
 	 */
 	void (*unmap)(void *dev, struct vmbus_buffer *b);
 };
@@ -102,8 +104,9 @@ void vmbus_device_revoke(struct vmbus_device *d, void (*gone)(void *dev));
  * Maps GPADL @gpadl of the device's primary channel, which has to be one range of whole pages.
  * Until vmbus_device_unmap() the guest's teardown of it is not answered, so the pages stay the
  * provider's. To be unmapped before vmbus_device_closed() of the primary. Any loop.
- * Errors: -ENOENT (no such GPADL, or it is being torn down), -EBUSY (mapped already), -EINVAL (not
- * one range of whole pages, or a ring's), -ENOSPC (too many separate pieces), -ENOMEM.
+ * Errors: -ENOENT (no such GPADL, or it is being torn down, or the primary is not open), -EBUSY
+ * (mapped already), -EINVAL (not one range of whole pages, or a ring's), -ENOSPC (too many separate
+ * pieces), -ENOMEM.
  */
 int vmbus_device_map(struct vmbus_device *d, uint32_t gpadl, struct vmbus_buffer **out);
 void vmbus_device_unmap(struct vmbus_device *d, struct vmbus_buffer *b);

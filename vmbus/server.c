@@ -35,6 +35,22 @@ static int check_pages(const struct hv_gpa *gpa, const struct vmbus_gpadl *g)
 	return 0;
 }
 
+static int accept_gpadl(const struct vmbus_bus *bus, const struct vmbus_sm_action *a)
+{
+	const struct bus_chan *c = a->ctx;
+	int err = check_pages(bus->gpa, a->ranges);
+
+	return err || !c || c->sub ? err : bus_buffer_add(c->dev, a);
+}
+
+/* Rings count as users, so what is left are mappings of the device. */
+static bool unmap_gpadl(const struct vmbus_sm_action *a)
+{
+	const struct bus_chan *c = a->ctx;
+
+	return !c || c->sub || bus_buffer_remove(c->dev, a->gpadl);
+}
+
 static void reset_done(struct vmbus_bus *bus)
 {
 	void (*gone)(void *ctx) = bus->gone;
@@ -62,10 +78,11 @@ static void carry_out(struct vmbus_bus *bus, const struct vmbus_sm_action *a)
 		bus_device_detached(c->dev, c);
 		break;
 	case VMBUS_SM_MAP:
-		vmbus_sm_mapped(bus->sm, a->gpadl, check_pages(bus->gpa, a->ranges));
+		vmbus_sm_mapped(bus->sm, a->gpadl, accept_gpadl(bus, a));
 		break;
-	case VMBUS_SM_UNMAP: /* rings count as users, so nothing is mapped any more */
-		vmbus_sm_unmapped(bus->sm, a->gpadl);
+	case VMBUS_SM_UNMAP:
+		if (unmap_gpadl(a))
+			vmbus_sm_unmapped(bus->sm, a->gpadl);
 		break;
 	case VMBUS_SM_RESET_DONE:
 		reset_done(bus);
@@ -90,6 +107,7 @@ static bool send_one(struct vmbus_bus *bus)
 static void bus_free(struct vmbus_bus *bus)
 {
 	vmbus_sm_destroy(bus->sm);
+	pthread_mutex_destroy(&bus->map_lock);
 	free(bus->io_loops);
 	free(bus);
 }
@@ -199,6 +217,7 @@ int vmbus_server_create(struct vmbus_bus **out, struct hv_partition *p,
 	bus->loop = hv_partition_loop(p);
 	bus->gpa = hv_partition_gpa(p);
 	bus->id = hv_partition_id(p);
+	pthread_mutex_init(&bus->map_lock, NULL);
 	sm_cfg.max_version = cfg->max_version;
 	err = vmbus_sm_create(&bus->sm, &sm_cfg);
 	if (err)
@@ -217,6 +236,7 @@ free_loops:
 destroy_sm:
 	vmbus_sm_destroy(bus->sm);
 free_bus:
+	pthread_mutex_destroy(&bus->map_lock);
 	free(bus);
 	return err;
 }

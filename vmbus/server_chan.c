@@ -162,6 +162,11 @@ void bus_chan_kick(struct bus_chan *c)
 	start_polling(c);
 }
 
+bool bus_chan_running(const struct bus_chan *c)
+{
+	return c->running;
+}
+
 /* ---- what the channel calls ----------------------------------------------------------- */
 
 static void signal_guest(void *ctx)
@@ -247,6 +252,8 @@ static int open_device(struct bus_chan *c)
 	err = loop_bell_add(c->loop, &c->bell);
 	if (err)
 		goto unmap;
+	if (!c->sub)
+		bus_buffers_allow(d, true);
 	err = d->ops->open(d->ctx, c->sub, c->chan, c->open->user);
 	if (err)
 		goto del_bell;
@@ -255,6 +262,8 @@ static int open_device(struct bus_chan *c)
 	return 0;
 
 del_bell:
+	if (!c->sub)
+		bus_buffers_allow(d, false);
 	loop_bell_del(c->loop, &c->bell);
 unmap:
 	unmap_rings(c);
@@ -368,13 +377,15 @@ void vmbus_device_closed(struct vmbus_device *d, uint16_t sub)
 {
 	struct bus_chan *c = d->chan[sub];
 
+	if (!sub)
+		bus_buffers_allow(d, false);
 	loop_post(c->loop, &c->end);
 }
 
 /* ---- the bus's side
  * ------------------------------------------------------------------------------- */
 
-static uint32_t runs(const uint64_t *pfn, uint32_t n)
+uint32_t bus_runs(const uint64_t *pfn, uint32_t n)
 {
 	uint32_t runs = 1;
 
@@ -386,8 +397,8 @@ static uint32_t runs(const uint64_t *pfn, uint32_t n)
 /* Data pages are mapped twice. */
 static uint32_t fragments(const struct vmbus_gpadl_rings *r)
 {
-	return 2 + 2 * runs(r->in_pfn + 1, r->in_pages - 1) +
-	       2 * runs(r->out_pfn + 1, r->out_pages - 1);
+	return 2 + 2 * bus_runs(r->in_pfn + 1, r->in_pages - 1) +
+	       2 * bus_runs(r->out_pfn + 1, r->out_pages - 1);
 }
 
 static struct loop *pick_loop(const struct vmbus_device *d)
@@ -432,6 +443,8 @@ void bus_chan_open(struct bus_chan *c, struct vmbus_sm_chan *record,
 	c->open = open;
 	c->relid = open->relid;
 	c->loop = pick_loop(c->dev);
+	if (!c->sub)
+		bus_buffers_ring(c->dev, open->rings.in_pfn);
 	err = prepare(c);
 	if (err) {
 		refused(c, err);

@@ -39,8 +39,10 @@ static void maybe_gone(struct vmbus_device *d)
 void bus_device_detached(struct vmbus_device *d, const struct bus_chan *c)
 {
 	d->attached--;
-	if (!c->sub)
+	if (!c->sub) {
 		d->primary = NULL;
+		bus_buffers_forget(d);
+	}
 	maybe_gone(d);
 }
 
@@ -114,6 +116,7 @@ int vmbus_device_offer(struct vmbus_device **out, struct vmbus_bus *bus,
 	snprintf(d->name, sizeof(d->name), "%s", desc->name ? desc->name : "device");
 	d->desc.name = d->name;
 	d->sub_call.fn = offer_subs;
+	TAILQ_INIT(&d->buffers);
 	err = bus_chan_create(&d->chan[0], d, 0);
 	if (!err)
 		err = offer_primary(d);

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Inside of the bus, shared by its three files:
+ * Inside of the bus, shared by its four files:
  *
  *   server.c         messages in and out, actions of the state machine, life
  *   server_device.c  what providers call (device.h), and what becomes of a device
  *   server_chan.c    one opened channel on its own loop
+ *   server_map.c     memory of the guest's that providers have mapped
  *
  * Who runs where: everything on the bus's loop, but for the part of struct bus_chan that
- * is marked as its loop's. The two sides talk by posted calls only:
+ * is marked as its loop's, and what is under map_lock. The two sides talk by posted calls only:
  *
  *   bus's loop                         channel's loop
  *   VMBUS_SM_OPEN    -- go ---------->  map rings, device open
@@ -21,6 +22,9 @@
 #ifndef HVBUS_VMBUS_SERVER_INT_H
 #define HVBUS_VMBUS_SERVER_INT_H
 
+#include <pthread.h>
+#include <sys/queue.h>
+
 #include "hv-core/port.h"
 #include "hv-core/synic.h"
 #include "vmbus/server.h"
@@ -31,6 +35,13 @@
  * limited (65530 by default) and a guest chooses how scattered its pages are.
  */
 #define BUS_MAX_FRAGMENTS 4096u
+/*
+ * The same for what its providers have mapped: enough for two adapters with the largest receive
+ * buffers, no two pages of them in a row. And for all guests together, so that they leave
+ * something for rings.
+ */
+#define BUS_MAX_PIECES	  10240u
+#define BUS_ALL_PIECES	  32768u
 
 struct bus_chan { /* one channel of a device; lives as long as the device */
 	struct vmbus_device *dev;
@@ -66,6 +77,32 @@ struct bus_chan { /* one channel of a device; lives as long as the device */
 	uint64_t quiet_since;
 };
 
+enum bus_buffer_state {
+	BUFFER_IDLE,
+	BUFFER_BUSY, /* being mapped or unmapped */
+	BUFFER_MAPPED,
+};
+
+struct bus_buffer { /* an accepted GPADL of a device's primary channel */
+	/* Constant. */
+	struct vmbus_device *dev;
+	struct vmbus_sm_gpadl *gpadl;
+	const struct vmbus_gpadl *ranges;
+	struct loop_call tell, done; /* one of them on its way at a time */
+
+	/* Under map_lock. */
+	TAILQ_ENTRY(bus_buffer) link; /* changes on the bus's loop only */
+	enum bus_buffer_state state;
+	bool ring;    /* the channel's rings are in it */
+	bool tearing; /* VMBUS_SM_UNMAP is not answered yet */
+	bool telling; /* tell is on its way, or runs */
+	uint32_t pieces;
+
+	/* Of who made the state BUSY. */
+	struct hv_gpa_pages pages;
+	struct vmbus_buffer pub; /* .gpadl is constant */
+};
+
 struct vmbus_device {
 	struct vmbus_bus *bus;
 	const struct vmbus_device_ops *ops;
@@ -82,6 +119,11 @@ struct vmbus_device {
 	uint32_t sub_posted; /* sub_call is on its way; any thread */
 	uint32_t sub_wanted;
 	struct bus_chan *chan[1 + VMBUS_MAX_SUBCHANNELS];
+
+	/* Under map_lock. */
+	TAILQ_HEAD(, bus_buffer) buffers;
+	uint32_t mapped; /* .. that are not idle */
+	bool may_map;	 /* the primary is open for the device */
 };
 
 struct vmbus_bus {
@@ -101,6 +143,9 @@ struct vmbus_bus {
 	bool destroyed; /* .. from inside of a callback of ours */
 	void (*gone)(void *ctx);
 	void *gone_ctx;
+
+	pthread_mutex_t map_lock; /* taken for moments only; inside of no other */
+	uint32_t pieces;	  /* under it */
 
 	/* Any channel's loop. */
 	uint64_t faults, missed_bells;
@@ -122,5 +167,19 @@ void bus_chan_close(struct bus_chan *c);
 void bus_chan_modify(struct bus_chan *c, uint32_t target_vp);
 /* server_chan.c; channel's loop. */
 void bus_chan_kick(struct bus_chan *c);
+bool bus_chan_running(const struct bus_chan *c); /* the device was opened and not closed */
+
+/* How many pieces of consecutive pages a list has. */
+uint32_t bus_runs(const uint64_t *pfn, uint32_t n);
+
+/* server_map.c; bus's loop. VMBUS_SM_MAP: 0 or -ENOMEM. */
+int bus_buffer_add(struct vmbus_device *d, const struct vmbus_sm_action *a);
+/* VMBUS_SM_UNMAP. False: vmbus_sm_unmapped() follows when the provider has let go. */
+bool bus_buffer_remove(struct vmbus_device *d, const struct vmbus_sm_gpadl *gpadl);
+/* The primary's rings begin at @pfn, inside of one of the GPADLs. */
+void bus_buffers_ring(struct vmbus_device *d, const uint64_t *pfn);
+void bus_buffers_forget(struct vmbus_device *d);
+/* Primary channel's loop, or who says that it is closed: the device may map from now on, or not. */
+void bus_buffers_allow(struct vmbus_device *d, bool allow);
 
 #endif

@@ -124,6 +124,7 @@ struct vmbus_sm_action {
 	const struct vmbus_sm_open *open; /* OPEN */
 	uint32_t target_vp;		  /* MODIFY */
 	struct vmbus_sm_gpadl *gpadl;	  /* MAP, UNMAP */
+	uint32_t gpadl_id;		  /* MAP, UNMAP: what the guest calls it */
 	const struct vmbus_gpadl *ranges; /* MAP: checked; constant until unmapped */
 };
 

@@ -139,6 +139,7 @@ static void fill(struct vmbus_sm_action *out, struct vmsm_work *w)
 	case VMBUS_SM_MAP:
 	case VMBUS_SM_UNMAP:
 		out->gpadl = g;
+		out->gpadl_id = g->id;
 		out->ranges = &g->buf;
 		ch = g->chan;
 		break;
