@@ -34,6 +34,14 @@ struct fake_chan {
 	struct hv_gpa_view host_in, host_out, guest_in, guest_out;
 };
 
+struct fake_gpadl {
+	uint64_t *pfn; /* NULL: this place is free */
+	uint32_t pages;
+	bool mapped, tearing;
+	struct hv_gpa_pages map;
+	struct vmbus_buffer pub;
+};
+
 struct vmbus_device {
 	struct vmbus_bus *bus;
 	const struct vmbus_device_ops *ops;
@@ -44,6 +52,7 @@ struct vmbus_device {
 	void (*gone)(void *dev);
 	bool revoked;
 	struct fake_chan chan[FAKE_BUS_SUBS];
+	struct fake_gpadl gpadl[FAKE_BUS_GPADLS];
 };
 
 struct vmbus_bus {
@@ -167,6 +176,63 @@ int vmbus_device_offer_subchannels(struct vmbus_device *d, uint16_t n)
 	return 0;
 }
 
+/* ---- buffers ------------------------------------------------------------------------------ */
+
+static struct fake_gpadl *find_gpadl(struct vmbus_device *d, uint32_t id)
+{
+	for (uint32_t i = 0; i < FAKE_BUS_GPADLS; i++)
+		if (d->gpadl[i].pfn && d->gpadl[i].pub.gpadl == id)
+			return &d->gpadl[i];
+	return NULL;
+}
+
+static void forget_gpadl(struct fake_gpadl *g)
+{
+	REQUIRE(!g->mapped);
+	free(g->pfn);
+	memset(g, 0, sizeof(*g));
+}
+
+int vmbus_device_map(struct vmbus_device *d, uint32_t gpadl, struct vmbus_buffer **out)
+{
+	struct fake_gpadl *g = find_gpadl(d, gpadl);
+
+	if (!g || g->tearing || !d->chan[0].host)
+		return -ENOENT;
+	if (g->mapped)
+		return -EBUSY;
+	REQUIRE(d->ops->unmap);
+	REQUIRE(!hv_gpa_map_pages(d->bus->gpa, &g->map, g->pfn, g->pages));
+	g->mapped = true;
+	g->pub.data = g->map.data;
+	g->pub.len = (uint32_t)g->map.len;
+	d->bus->counts.maps++;
+	*out = &g->pub;
+	return 0;
+}
+
+void vmbus_device_unmap(struct vmbus_device *d, struct vmbus_buffer *b)
+{
+	struct fake_gpadl *g = find_gpadl(d, b->gpadl);
+
+	REQUIRE(g && b == &g->pub && g->mapped);
+	hv_gpa_unmap_pages(&g->map);
+	g->mapped = false;
+	d->bus->counts.unmaps++;
+	if (g->tearing)
+		forget_gpadl(g);
+}
+
+static bool any_mapped(const struct vmbus_device *d)
+{
+	for (uint32_t i = 0; i < FAKE_BUS_GPADLS; i++)
+		if (d->gpadl[i].mapped)
+			return true;
+	return false;
+}
+
+/* ---- the provider's end --------------------------------------------------------------------- */
+
 /* Nobody holds the device any more: frees it and tells its owner. */
 static void maybe_gone(struct vmbus_device *d)
 {
@@ -181,6 +247,8 @@ static void maybe_gone(struct vmbus_device *d)
 	for (i = 0; i < bus->nr_devices; i++)
 		if (bus->device[i] == d)
 			bus->device[i] = NULL;
+	for (i = 0; i < FAKE_BUS_GPADLS; i++)
+		forget_gpadl(&d->gpadl[i]);
 	d->gone(d->ctx);
 	free(d);
 }
@@ -216,6 +284,7 @@ void vmbus_device_closed(struct vmbus_device *d, uint16_t sub)
 {
 	REQUIRE(sub < FAKE_BUS_SUBS && d->chan[sub].state == CHAN_CLOSING);
 	REQUIRE(packets_sent(&d->chan[sub]) == d->chan[sub].sent_at_close);
+	REQUIRE(sub || !any_mapped(d));
 	unmap_chan(&d->chan[sub]);
 	d->chan[sub].state = CHAN_CLOSED;
 	d->bus->counts.closed++;
@@ -281,6 +350,58 @@ static struct fake_chan *channel(const struct vmbus_bus *bus, uint32_t dev, uint
 	return &device(bus, dev)->chan[sub];
 }
 
+/* ---- the guest's buffers ----------------------------------------------------------------------
+ */
+
+void fake_bus_gpadl_add_list(struct vmbus_bus *bus, uint32_t dev, uint32_t gpadl,
+			     const uint64_t *pfn, uint32_t npages)
+{
+	struct vmbus_device *d = device(bus, dev);
+	uint32_t i = 0;
+
+	REQUIRE(npages && !find_gpadl(d, gpadl));
+	while (i < FAKE_BUS_GPADLS && d->gpadl[i].pfn)
+		i++;
+	REQUIRE(i < FAKE_BUS_GPADLS);
+	d->gpadl[i].pfn = malloc(npages * sizeof(*pfn));
+	REQUIRE(d->gpadl[i].pfn);
+	memcpy(d->gpadl[i].pfn, pfn, npages * sizeof(*pfn));
+	d->gpadl[i].pages = npages;
+	d->gpadl[i].pub.gpadl = gpadl;
+}
+
+void fake_bus_gpadl_add(struct vmbus_bus *bus, uint32_t dev, uint32_t gpadl, uint64_t gpa,
+			uint32_t pages)
+{
+	uint64_t pfn[8190];
+
+	REQUIRE(pages <= ARRAY_SIZE(pfn) && gpa % 4096 == 0);
+	for (uint32_t i = 0; i < pages; i++)
+		pfn[i] = gpa / 4096 + i;
+	fake_bus_gpadl_add_list(bus, dev, gpadl, pfn, pages);
+}
+
+bool fake_bus_gpadl_teardown(struct vmbus_bus *bus, uint32_t dev, uint32_t gpadl)
+{
+	struct vmbus_device *d = device(bus, dev);
+	struct fake_gpadl *g = find_gpadl(d, gpadl);
+
+	REQUIRE(g && !g->tearing);
+	if (!g->mapped) {
+		forget_gpadl(g);
+		return true;
+	}
+	g->tearing = true;
+	if (d->chan[0].state == CHAN_OPEN)
+		d->ops->unmap(d->ctx, &g->pub);
+	return !find_gpadl(d, gpadl);
+}
+
+bool fake_bus_gpadl_exists(const struct vmbus_bus *bus, uint32_t dev, uint32_t gpadl)
+{
+	return find_gpadl(device(bus, dev), gpadl);
+}
+
 /* ---- channels -------------------------------------------------------------------------------- */
 
 static void signal_host(void *ctx)
@@ -333,6 +454,7 @@ static void create_ends(struct fake_chan *c)
 	cfg.in = c->guest_in;
 	cfg.out = c->guest_out;
 	cfg.accept = VMRING_ACCEPT_GUEST;
+	cfg.max_packet = FAKE_BUS_GUEST_PACKET;
 	cfg.gpa = NULL;
 	cfg.loop = NULL;
 	cfg.signal = signal_host;

@@ -13,8 +13,10 @@
 
 #include "vmbus/device.h"
 
-#define FAKE_BUS_DEVICES 4
-#define FAKE_BUS_SUBS	 9
+#define FAKE_BUS_DEVICES      16
+#define FAKE_BUS_SUBS	      9
+#define FAKE_BUS_GPADLS	      16    /* of one device */
+#define FAKE_BUS_GUEST_PACKET 16384 /* longest that the guest's ends accept */
 
 /* @memory bytes of guest RAM at guest address 0. Aborts on failure: tests cannot go on. */
 struct vmbus_bus *fake_bus_create(struct loop *loop, uint64_t memory);
@@ -36,6 +38,22 @@ uint32_t fake_bus_devices(const struct vmbus_bus *bus);
 const struct vmbus_device_desc *fake_bus_desc(const struct vmbus_bus *bus, uint32_t dev);
 /* What the provider asked of vmbus_device_offer_subchannels() last; 0 = nothing. */
 uint16_t fake_bus_subchannels(const struct vmbus_bus *bus, uint32_t dev);
+
+/* ---- buffers of the guest's: vmbus_device_map() -------------------------------------- */
+
+/* @pages pages in a row at @gpa become GPADL @gpadl of the device. Aborts when there is one. */
+void fake_bus_gpadl_add(struct vmbus_bus *bus, uint32_t dev, uint32_t gpadl, uint64_t gpa,
+			uint32_t pages);
+/* The same with any pages. */
+void fake_bus_gpadl_add_list(struct vmbus_bus *bus, uint32_t dev, uint32_t gpadl,
+			     const uint64_t *pfn, uint32_t npages);
+/*
+ * The guest tears it down: a provider that has it mapped is asked to let go, unless its
+ * primary is closing. True: the guest has its pages back; false: it has when
+ * fake_bus_gpadl_exists() says no more.
+ */
+bool fake_bus_gpadl_teardown(struct vmbus_bus *bus, uint32_t dev, uint32_t gpadl);
+bool fake_bus_gpadl_exists(const struct vmbus_bus *bus, uint32_t dev, uint32_t gpadl);
 
 /* ---- channels ---------------------------------------------------------------------- */
 
@@ -65,6 +83,7 @@ bool fake_bus_settle(struct vmbus_bus *bus, int max);
 
 struct fake_bus_counts {
 	uint32_t opens, closes, closed, kicks, offers_subs, faults;
+	uint32_t maps, unmaps;
 	uint32_t signals_to_host, signals_to_guest;
 };
 const struct fake_bus_counts *fake_bus_counts(const struct vmbus_bus *bus);
