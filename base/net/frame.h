@@ -62,13 +62,16 @@ struct net_meta {
 struct net_proto {
 	uint16_t ethertype; /* of the innermost tag */
 	uint16_t l3;	    /* offset of the IP header; 0 = not IP, or broken */
-	uint16_t l4;	    /* offset of the transport header; 0 = none, or out of the copy */
-	uint8_t version;    /* 4, 6, or 0 */
-	uint8_t protocol;   /* IP protocol behind all extension headers */
-	bool fragment;	    /* MF set or an offset: no ports are known */
-	bool first;	    /* of a fragmented packet: the transport header is here */
-	uint32_t l3_len;    /* bytes from l3 to the end of the IP packet, as IP says; at most what
-			       is in the frame */
+	uint16_t l4;	  /* offset of the transport header, of which at least 4 bytes (ports; type,
+			     code and checksum) are in the copy; 0 = none, or out of the copy */
+	uint8_t version;  /* 4, 6, or 0 */
+	uint8_t protocol; /* IP protocol behind all extension headers; of an extension header
+			     when the row of them ends there: out of the copy, or fragment */
+	bool fragment;	  /* MF set or an offset: no ports are known */
+	bool first;	  /* of a fragmented packet: the transport header is here */
+	bool routed;	  /* IPv6: still to visit others, the checksum is for the last of them */
+	uint32_t l3_len;  /* bytes from l3 to the end of the IP packet, as IP says; at most what
+			     is in the frame */
 };
 
 struct net_frame {
@@ -98,18 +101,31 @@ void net_frame_parse(struct net_frame *f);
 int net_frame_init(struct net_frame *f, uint8_t *head, uint32_t copy, const struct iovec *iov,
 		   int n, struct iovec *rest);
 
-/* Is the TCP header of a GSO frame, options and all, in the private copy, and legal? */
+/*
+ * Is the TCP header of a parsed frame, options and all, in the private copy, and legal?
+ * @header_len: of all headers together.
+ */
 bool net_frame_tcp(const struct net_frame *f, uint16_t *header_len);
+
+/* No TCP has an MSS so small that a frame makes more than this; each costs its receiver. */
+#define NET_GSO_SEGMENTS 2048u
 
 /*
  * Makes a frame as a driver hands it over obey the convention above (virtual-switch, section
- * 7.2): lengths, IPv4 header checksum, pseudo header. For NDIS frames, whose lengths and sums
- * leave the length out, and for those that are right already. @mss and the transport offset of the
- * peer are checked against the headers.
- * -EINVAL: not TCP over IP, no payload, MSS 0, headers that do not fit; @f is then not usable.
+ * 7.2): IP length, IPv4 header checksum and pseudo header are made anew from the length of the
+ * frame, so it does not matter whether the driver left the length out (NDIS) or not (virtio).
+ * The transport offset comes from the headers, never from the peer. With no more payload than @mss
+ * a frame becomes one with a partial checksum, without GSO.
+ * -EINVAL: not TCP over the IP that @ip6 says, a fragment, no payload, MSS 0 or above 65,535,
+ * more than NET_GSO_SEGMENTS, headers broken or not all in the private copy; @f is then not usable.
  */
 int net_frame_make_gso(struct net_frame *f, uint32_t mss, bool ip6);
-/* The same for a frame whose TCP or UDP checksum is to be computed; @ip4_header: IPv4's too. */
+/*
+ * The same for a frame whose TCP or UDP checksum (@l4), or IPv4 header checksum (@ip4_header;
+ * nothing to do for IPv6) is to be computed. The length must be right: padding of a short frame is
+ * cut off. -EINVAL: not IP, @l4: no TCP or UDP header in the copy, a fragment, a length that
+ * lies; @f is then not usable.
+ */
 int net_frame_make_partial(struct net_frame *f, bool l4, bool ip4_header);
 
 static inline bool net_mac_multicast(const uint8_t *mac)

@@ -25,19 +25,25 @@ struct net_tap {
 
 /*
  * In the network namespace of the caller. Frames are read and written behind a struct
- * virtio_net_hdr of 10 bytes. On failure nothing is left behind and a sentence for people, which
- * says what to do, is in @why: -EEXIST, -ENODEV (must_exist), -EPERM, -ENOENT (no /dev/net/tun),
- * -EINVAL.
+ * virtio_net_hdr of 10 bytes, one frame a call; room for NET_FRAME_MAX + NET_VLAN_LEN bytes is
+ * enough. On failure nothing is left behind and a sentence for people, which says what to do, is in
+ * @why (may be NULL): -EEXIST, -ENODEV (must_exist), -EBUSY (must_exist, another program has it),
+ * -EPERM, -ENOENT (no /dev/net/tun), -EINVAL, or what else the kernel says. The interface goes with
+ * net_tap_close(), unless it is persistent.
  */
 int net_tap_open(struct net_tap *t, const struct net_tap_config *cfg, char *why, size_t whylen);
 void net_tap_close(struct net_tap *t);
+/* 0 or -errno. */
 int net_tap_set_carrier(const struct net_tap *t, bool up);
 
 /* For the interface @name of this namespace: 0 or -errno. */
 int net_if_set_mtu(const char *name, uint32_t mtu);
 int net_if_set_mac(const char *name, const uint8_t mac[NET_MAC_LEN]);
 int net_if_set_up(const char *name, bool up);
-/* "10.0.0.1/24" or "fd00::1/64". -EINVAL: not an address. */
+/*
+ * "10.0.0.1/24" or "fd00::1/64", usable at once: whether somebody else has it is not asked.
+ * -EINVAL: not an address with a prefix length; -EEXIST: it has it already.
+ */
 int net_if_add_address(const char *name, const char *address);
 
 #endif

@@ -29,7 +29,7 @@ uint32_t net_toeplitz(const struct net_toeplitz *t, const uint8_t *input, uint32
 
 /*
  * The hash of @f (parsed if it is not) by the first of @types (NET_HASH_*) that fits: ports
- * before addresses, fragments by addresses only. 0: none fits; otherwise the type used.
+ * before addresses, fragments by addresses only. 0: none fits, *hash is 0; otherwise the type used.
  */
 uint32_t net_toeplitz_frame(const struct net_toeplitz *t, struct net_frame *f, uint32_t types,
 			    uint32_t *hash);
