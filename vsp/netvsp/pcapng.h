@@ -33,7 +33,8 @@ void vsw_mirror_frame(struct vsw_mirror *m, const struct net_frame *f, const str
 void vsw_mirror_close(struct vsw_mirror *m);
 
 struct vsw_mirror_stats {
-	uint64_t frames, dropped, bytes;
+	uint64_t frames, bytes; /* on their way to the file, or there */
+	uint64_t dropped;
 	int error; /* the file does not take any more: why (errno); nothing is written after that */
 	const char *path;
 };
