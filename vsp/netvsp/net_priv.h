@@ -16,6 +16,7 @@
 #ifndef HVBUS_VSP_NETVSP_NET_PRIV_H
 #define HVBUS_VSP_NETVSP_NET_PRIV_H
 
+#include "base/loop.h"
 #include "base/net/toeplitz.h"
 #include "vmbus/wire/nvsp.h"
 #include "vmbus/wire/rndis_data.h"
@@ -25,7 +26,9 @@
 #define NET_CONTROL_QUEUE (100u << 10) /* bytes of control messages that wait; then cut off */
 #define NET_DRAIN_PACKETS 64u	       /* of one drain */
 #define NET_DRAIN_BYTES	  (256u << 10)
-#define NET_MAX_RANGES	  64u /* pieces of one request */
+#define NET_MAX_RANGES	  64u	       /* pieces of one request */
+#define NET_MAX_FRAMES	  128u	       /* of one request */
+#define NET_MAX_REQUEST	  (128u << 10) /* bytes of one request, all frames together */
 
 /* NVSP negotiation (spec: netvsc, section 4). The table is in nvsp.c. */
 enum net_state {
@@ -55,6 +58,23 @@ struct net_rss {
 	struct net_toeplitz hash;
 };
 
+/* A request whose frames are being sent. It is held while the port may not send (net_tx.c). */
+struct net_request {
+	bool held;
+	struct vmpkt pkt;    /* in the channel's copy: nothing is received meanwhile */
+	struct nvsp_rndis r; /* private */
+	uint32_t at;	     /* byte of the next message */
+	uint32_t frames;     /* so far */
+};
+
+/* An answer that the ring has no room for. */
+struct net_owed {
+	bool is;
+	uint64_t id;
+	uint32_t len;
+	struct nvsp_message m;
+};
+
 /* One open channel. */
 struct net_chan {
 	struct netvsp *n;
@@ -62,14 +82,19 @@ struct net_chan {
 	uint16_t sub; /* 0 = primary */
 	bool open;
 
-	/* towards the guest: the batch that is being made */
-	struct vmpkt_xfer_range range[NVSP_RX_RANGES_RSC];
+	/* net_rx.c, towards the guest: the batch that is being made */
 	uint32_t nr_ranges;
-	uint16_t first; /* sub-allocation of the first range: the transaction id */
-	bool touched;	/* has something to flush */
+	uint32_t generation; /* of the receive buffer that the ranges are in */
+	uint16_t first;	     /* sub-allocation of the first range: the transaction id */
+	uint16_t last;	     /* and of the last one */
 
-	/* answers to the guest that did not fit into the ring yet */
-	uint32_t owed; /* see net_tx.c */
+	/* net_tx.c, net_chan.c */
+	uint32_t budget; /* bytes that this drain may still send */
+	struct net_request request;
+	struct net_owed owed;
+	struct loop_timer timer; /* until the port may send again */
+
+	struct vmpkt_xfer_range range[NVSP_RX_RANGES_RSC];
 };
 
 struct net_tx_buffer {
@@ -108,6 +133,8 @@ struct netvsp {
 	/* buffers */
 	struct net_tx_buffer tx;
 	struct rxbuf rx;
+	uint32_t touched;    /* net_rx.c: channels with a batch, as bits */
+	uint16_t rsc_packet; /* number of the last coalesced frame */
 
 	/* net_rndis.c */
 	uint32_t filter; /* RNDIS_FILTER_*; 0 = nothing is delivered */
@@ -216,13 +243,20 @@ struct net_chan *net_steer(struct netvsp *n, const struct net_frame *f, uint32_t
 
 /* ---- net_tx.c --------------------------------------------------------------------------- */
 
-/* SEND_RNDIS_PACKET, data or control, in any of its forms. */
+/*
+ * SEND_RNDIS_PACKET, data or control, in any of its forms: completed exactly once, sooner or (held,
+ * c->request) later. Frames before a broken one have been sent when the request fails.
+ */
 void net_tx_request(struct net_chan *c, const struct vmpkt *pkt, const struct nvsp_rndis *r);
+/* Goes on with the request that is held. False: it still is. */
+bool net_tx_resume(struct net_chan *c);
 /*
  * An NVSP completion for @id, padded to n->size (@len 0: an empty one). Kept when the ring has no
- * room: drains stop taking requests until it has gone (net_chan.c).
+ * room: drains take no request until it has gone. One per packet received, at most.
  */
 void net_complete(struct net_chan *c, uint64_t id, const struct nvsp_message *m, uint32_t len);
+/* Sends what was kept. False: there is still no room; the guest will signal. */
+bool net_complete_owed(struct net_chan *c);
 
 /* ---- net_rx.c --------------------------------------------------------------------------- */
 
@@ -231,12 +265,22 @@ extern const struct vsw_port_ops net_port_ops; /* ctx: struct netvsp */
 void net_rx_completed(struct net_chan *c, const struct vmpkt *pkt);
 /*
  * One control message into a control sub-allocation and out on the primary channel. -EAGAIN: none
- * free, or no room in the ring.
+ * free, or no room in the ring: the next drain may try again. -EMSGSIZE: longer than a
+ * sub-allocation, or no receive buffer.
  */
 int net_rx_control(struct netvsp *n, const void *msg, uint32_t len);
+/* The batch of @c goes out. False: no room in the ring; it is kept, and the guest will signal. */
+bool net_rx_emit(struct net_chan *c);
 
 /* ---- net_chan.c ------------------------------------------------------------------------- */
 
+/*
+ * A channel begins or ends: to be called with n, sub and chan set, before the first drain, and from
+ * close, before vmbus_device_closed(). Ends what is held, owed, batched or out on the channel.
+ */
+void net_chan_opened(struct net_chan *c);
+void net_chan_closed(struct net_chan *c);
+/* True: there was something to do. */
 bool net_chan_drain(struct net_chan *c);
 
 #endif

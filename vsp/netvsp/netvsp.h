@@ -67,6 +67,7 @@ struct netvsp_stats {
 	bool link, rsc, rss;
 	uint32_t rx_sections, rx_free, tx_sections;   /* of the buffers */
 	uint64_t tx_requests, tx_frames, tx_rejected; /* rejected: completed with a failure */
+	uint64_t tx_dropped; /* frames taken while the guest's own filter was not set yet */
 	uint64_t rx_packets, rx_frames, rx_fragments;
 	uint64_t control, control_rejected, oids_unknown;
 	uint64_t ignored; /* messages and completions that made no sense */
