@@ -11,86 +11,44 @@
 /* Bytes of ring: an RNDIS answer by transfer pages and the completion of what it answers. */
 #define ANSWER_ROOM 144u
 
-static void wait_is_over(struct loop_timer *t)
-{
-	struct net_chan *c = container_of(t, struct net_chan, timer);
-
-	vmbus_device_kick(c->n->dev, c->sub);
-}
-
-/* Half of the ring is for one packet of frames, so that the next can be made meanwhile. */
-static uint16_t ranges_for(uint32_t room)
-{
-	uint32_t n = room / 2 / sizeof(struct vmpkt_xfer_range);
-
-	if (n < 24)
-		return 8;
-	return (uint16_t)(n - 16 < NVSP_RX_RANGES_RSC ? n - 16 : NVSP_RX_RANGES_RSC);
-}
-
-void net_chan_opened(struct net_chan *c)
-{
-	c->max_ranges = ranges_for(vmbus_chan_send_room(c->chan));
-	c->nr_ranges = 0;
-	c->request.held = false;
-	c->owed.is = false;
-	c->timer = (struct loop_timer){ .fire = wait_is_over };
-}
-
 void net_chan_closed(struct net_chan *c)
 {
 	struct netvsp *n = c->n;
 
-	if (c->timer.fire)
-		loop_timer_cancel(n->loop, &c->timer);
+	loop_timer_cancel(vmbus_chan_loop(c->chan), &c->timer);
 	c->nr_ranges = 0;
 	n->touched &= ~(1u << c->sub);
 	c->request.held = false;
-	c->owed.is = false;
+	c->owed = false;
 	rxbuf_closed(&n->rx, (uint8_t)c->sub);
 }
 
 /* ---- one packet ------------------------------------------------------------------------- */
-
-/* Not a request that is known here: answered emptily, so that nobody waits. */
-static void odd(struct net_chan *c, const struct vmpkt *pkt)
-{
-	c->n->count.ignored++;
-	if (pkt->flags & VMPKT_FLAG_COMPLETION_REQUESTED)
-		net_complete(c, pkt->trans_id, NULL, 0);
-}
 
 static void message(struct net_chan *c, const struct vmpkt *pkt)
 {
 	struct nvsp_rndis r;
 	uint32_t type;
 
-	if (unlikely(pkt->payload_len < sizeof(type))) {
-		odd(c, pkt);
-		return;
+	if (likely(pkt->payload_len >= sizeof(type) + sizeof(r) && nvsp_serving(c->n))) {
+		memcpy(&type, pkt->payload, sizeof(type));
+		if (likely(type == NVSP_SEND_RNDIS_PACKET)) {
+			memcpy(&r, pkt->payload + sizeof(type), sizeof(r));
+			net_tx_request(c, pkt, &r);
+			return;
+		}
 	}
-	memcpy(&type, pkt->payload, sizeof(type));
-	if (likely(type == NVSP_SEND_RNDIS_PACKET &&
-		   pkt->payload_len >= sizeof(type) + sizeof(r))) {
-		memcpy(&r, pkt->payload + sizeof(type), sizeof(r));
-		net_tx_request(c, pkt, &r);
-	} else if (pkt->type == VMPKT_INBAND && !c->sub) {
-		nvsp_message(c, pkt);
-	} else {
-		odd(c, pkt); /* sub-channels carry nothing but data */
-	}
+	nvsp_message(c, pkt);
 }
 
 static void dispatch(struct net_chan *c, const struct vmpkt *pkt)
 {
-	if (unlikely(c->n->state == NET_FAILED))
-		return;
-	if (pkt->type == VMPKT_COMPLETION)
-		net_rx_completed(c, pkt);
-	else if (likely(pkt->type == VMPKT_INBAND || pkt->type == VMPKT_GPA_DIRECT))
+	if (likely(pkt->type == VMPKT_INBAND || pkt->type == VMPKT_GPA_DIRECT))
 		message(c, pkt);
+	else if (likely(pkt->type == VMPKT_COMPLETION))
+		net_rx_completed(c, pkt);
 	else
-		odd(c, pkt);
+		c->n->count.ignored++;
 }
 
 /* ---- a drain -------------------------------------------------------------------------------- */
@@ -118,7 +76,7 @@ static bool take_packets(struct net_chan *c)
 	while (left-- && c->budget && vmbus_chan_recv(c->chan, &pkt) > 0) {
 		did = true;
 		dispatch(c, &pkt);
-		if (unlikely(!c->open || c->request.held || c->owed.is))
+		if (unlikely(!c->open || c->request.held || c->owed))
 			break;
 	}
 	if (c->open)
@@ -134,19 +92,17 @@ static bool catch_up(struct net_chan *c, bool *did)
 			return false;
 		*did = true;
 	}
-	if (unlikely(c->owed.is)) {
+	if (unlikely(c->owed)) {
 		if (!net_complete_owed(c))
 			return false;
 		*did = true;
 	}
-	if (!c->sub && unlikely(c->n->control_first))
-		*did |= net_rndis_push(c->n);
 	if (unlikely(c->request.held)) {
 		if (!net_tx_resume(c))
 			return false;
 		*did = true;
 	}
-	return !c->owed.is;
+	return !c->owed;
 }
 
 bool net_chan_drain(struct net_chan *c)
@@ -160,6 +116,8 @@ bool net_chan_drain(struct net_chan *c)
 	c->budget = NET_DRAIN_BYTES;
 	if (catch_up(c, &did))
 		did |= take_packets(c);
+	if (!c->sub && c->open)
+		did |= net_rndis_push(n);
 	if (n->count.tx_frames != sent)
 		vsw_flush(n->sw);
 	return did;

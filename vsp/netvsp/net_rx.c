@@ -36,18 +36,19 @@ ALWAYS_INLINE void put64(uint8_t *at, uint32_t low, uint32_t high)
 
 #define PACKET_LEN ((uint32_t)sizeof(struct rndis_packet))
 #define INFO_LEN   ((uint32_t)sizeof(struct rndis_info_u32))
-_Static_assert(PACKET_LEN + MAX_INFO * INFO_LEN <= NVSP_RX_HEADROOM, "headers fit before the data");
+_Static_assert(PACKET_LEN + MAX_INFO * INFO_LEN <= NVSP_RX_HEADROOM - NET_VLAN_LEN,
+	       "headers fit before the data");
 
 /*
- * The message's header and elements, for @len bytes of frame at NVSP_RX_HEADROOM. Without elements
+ * The message's header and elements, for @len bytes of frame at @data. Without elements
  * their offset is 0: guests complain of another one.
  */
-ALWAYS_INLINE void put_header(uint8_t *at, uint32_t len, const struct info *info)
+ALWAYS_INLINE void put_header(uint8_t *at, uint32_t data, uint32_t len, const struct info *info)
 {
 	uint32_t info_len = info->n * INFO_LEN, i, zero = 0;
 
-	put64(at, RNDIS_PACKET, NVSP_RX_HEADROOM + len);
-	put64(at + 8, NVSP_RX_HEADROOM - RNDIS_OFFSET_BASE, len);
+	put64(at, RNDIS_PACKET, data + len);
+	put64(at + 8, data - RNDIS_OFFSET_BASE, len);
 	put64(at + 16, 0, 0);
 	put64(at + 24, 0, info_len ? PACKET_LEN - RNDIS_OFFSET_BASE : 0);
 	put64(at + 32, info_len, 0);
@@ -190,10 +191,26 @@ static void end_sum(const struct source *s, const struct net_meta *m, uint8_t *t
 
 /* ---- the batch ------------------------------------------------------------------------------- */
 
-static uint32_t max_ranges(const struct net_chan *c)
+/* Half of the ring is for one packet of frames, so that the next can be made meanwhile. */
+static NOINLINE uint16_t ranges_for(uint32_t room)
+{
+	uint32_t n = room / 2 / (uint32_t)sizeof(struct vmpkt_xfer_range);
+
+	if (n < 24)
+		return 8;
+	return (uint16_t)(n - 16 < NVSP_RX_RANGES_RSC ? n - 16 : NVSP_RX_RANGES_RSC);
+}
+
+static uint32_t max_ranges(struct net_chan *c)
 {
 	uint32_t max = c->n->caps & NVSP_CAP_RSC ? NVSP_RX_RANGES_RSC : NVSP_RX_RANGES;
 
+	if (unlikely(!c->max_ranges)) {
+		struct vmbus_chan_stats st;
+
+		vmbus_chan_stats(c->chan, &st);
+		c->max_ranges = ranges_for(st.out_size);
+	}
 	return c->max_ranges < max ? c->max_ranges : max;
 }
 
@@ -266,17 +283,19 @@ static enum vsw_drop have_room(struct net_chan *c, uint32_t k, uint32_t from)
 /* ---- a frame ------------------------------------------------------------------------------------
  */
 
+/* @data: where in the sub-allocation. */
 static void put_whole(struct net_chan *c, struct source *s, const struct net_frame *f,
-		      const struct net_meta *m, struct info *info, uint32_t from)
+		      const struct net_meta *m, const struct info *info, uint32_t data,
+		      uint32_t from)
 {
 	uint16_t slot = rxbuf_take(&c->n->rx, from);
 	uint8_t *at = rxbuf_ptr(&c->n->rx, slot);
 
-	copy_next(s, at + NVSP_RX_HEADROOM, f->len);
+	copy_next(s, at + data, f->len);
 	if (unlikely(s->summing))
-		end_sum(s, m, at + NVSP_RX_HEADROOM);
-	put_header(at, f->len, info);
-	add_range(c, slot, NVSP_RX_HEADROOM + f->len);
+		end_sum(s, m, at + data);
+	put_header(at, data, f->len, info);
+	add_range(c, slot, data + f->len);
 }
 
 static uint32_t fragment(uint16_t packet, uint32_t i, uint32_t k)
@@ -311,7 +330,7 @@ static void put_fragments(struct net_chan *c, struct source *s, const struct net
 			info->n = 1;
 		info->of[0].value = fragment(n->rsc_packet, i, k);
 		copy_next(s, at + NVSP_RX_HEADROOM, len);
-		put_header(at, len, info);
+		put_header(at, NVSP_RX_HEADROOM, len, info);
 		add_range(c, slot, NVSP_RX_HEADROOM + len);
 		left -= len;
 	}
@@ -334,13 +353,19 @@ static bool completable(const struct net_frame *f, const struct net_meta *m, uin
 	return end <= f->head_len && end <= room;
 }
 
+/* A full frame with the tag in it, for a guest that wants it there. */
+static bool has_tag(const struct net_frame *f)
+{
+	return be16_at(f->head + 2 * NET_MAC_LEN) == NET_ETHERTYPE_VLAN;
+}
+
 static enum vsw_drop deliver(void *ctx, const struct net_frame *f, const struct net_meta *m,
 			     uint32_t from)
 {
 	struct netvsp *n = ctx;
 	struct source s = { .head = f->head, .head_left = f->head_len, .iov = f->iov };
 	struct info info = { .n = 0 };
-	uint32_t room, k = 1, hash, bits;
+	uint32_t room, data = NVSP_RX_HEADROOM, k = 1, hash, bits;
 	bool hashed = false, complete = false;
 	struct net_chan *c;
 	enum vsw_drop why;
@@ -349,9 +374,12 @@ static enum vsw_drop deliver(void *ctx, const struct net_frame *f, const struct 
 		return VSW_DROP_NOT_READY;
 	room = n->rx.size - NVSP_RX_HEADROOM - NVSP_RX_TAIL;
 	if (unlikely(f->len > room)) {
-		if (!takes_large(n, m))
+		if (takes_large(n, m))
+			k = (f->len + room - 1) / room;
+		else if (has_tag(f) && f->len <= room + NET_VLAN_LEN)
+			data -= NET_VLAN_LEN;
+		else
 			return VSW_DROP_MTU;
-		k = (f->len + room - 1) / room;
 	}
 	c = net_steer(n, f, &hash, &hashed);
 	why = have_room(c, k, from);
@@ -372,7 +400,7 @@ static enum vsw_drop deliver(void *ctx, const struct net_frame *f, const struct 
 		begin_sum(&s, f, m);
 	}
 	if (likely(k == 1))
-		put_whole(c, &s, f, m, &info, from);
+		put_whole(c, &s, f, m, &info, data, from);
 	else
 		put_fragments(c, &s, f, m, &info, k, room, from);
 	n->touched |= 1u << c->sub;
@@ -429,6 +457,7 @@ static bool wants(void *ctx, const uint8_t *dst)
 const struct vsw_port_ops net_port_ops = {
 	.deliver = deliver,
 	.flush = flush,
+	.changed = net_rndis_changed,
 	.wants = wants,
 };
 
