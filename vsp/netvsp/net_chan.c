@@ -11,6 +11,35 @@
 /* Bytes of ring: an RNDIS answer by transfer pages and the completion of what it answers. */
 #define ANSWER_ROOM 144u
 
+static void wait_is_over(struct loop_timer *t)
+{
+	struct net_chan *c = container_of(t, struct net_chan, timer);
+
+	vmbus_device_kick(c->n->dev, c->sub);
+}
+
+/* Half of the ring is for one packet of frames, so that the next can be made meanwhile. */
+static uint16_t ranges_for(uint32_t ring)
+{
+	uint32_t n = ring / 2 / (uint32_t)sizeof(struct vmpkt_xfer_range);
+
+	if (n < 24)
+		return 8;
+	return (uint16_t)(n - 16 < NVSP_RX_RANGES_RSC ? n - 16 : NVSP_RX_RANGES_RSC);
+}
+
+void net_chan_opened(struct net_chan *c)
+{
+	struct vmbus_chan_stats st;
+
+	vmbus_chan_stats(c->chan, &st);
+	c->max_ranges = ranges_for(st.out_size);
+	c->nr_ranges = 0;
+	c->request.held = false;
+	c->owed.is = false;
+	c->timer = (struct loop_timer){ .fire = wait_is_over };
+}
+
 void net_chan_closed(struct net_chan *c)
 {
 	struct netvsp *n = c->n;
@@ -19,7 +48,7 @@ void net_chan_closed(struct net_chan *c)
 	c->nr_ranges = 0;
 	n->touched &= ~(1u << c->sub);
 	c->request.held = false;
-	c->owed = false;
+	c->owed.is = false;
 	rxbuf_closed(&n->rx, (uint8_t)c->sub);
 }
 
@@ -76,7 +105,7 @@ static bool take_packets(struct net_chan *c)
 	while (left-- && c->budget && vmbus_chan_recv(c->chan, &pkt) > 0) {
 		did = true;
 		dispatch(c, &pkt);
-		if (unlikely(!c->open || c->request.held || c->owed))
+		if (unlikely(!c->open || c->request.held || c->owed.is))
 			break;
 	}
 	if (c->open)
@@ -92,7 +121,7 @@ static bool catch_up(struct net_chan *c, bool *did)
 			return false;
 		*did = true;
 	}
-	if (unlikely(c->owed)) {
+	if (unlikely(c->owed.is)) {
 		if (!net_complete_owed(c))
 			return false;
 		*did = true;
@@ -102,7 +131,7 @@ static bool catch_up(struct net_chan *c, bool *did)
 			return false;
 		*did = true;
 	}
-	return !c->owed;
+	return !c->owed.is;
 }
 
 bool net_chan_drain(struct net_chan *c)

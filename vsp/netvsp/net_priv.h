@@ -67,8 +67,9 @@ struct net_request {
 	uint32_t frames;     /* so far */
 };
 
-/* An answer that the ring had no room for. */
-struct net_answer {
+/* An answer that the ring has no room for. */
+struct net_owed {
+	bool is;
 	uint64_t id;
 	uint32_t len;
 	struct nvsp_message m;
@@ -86,13 +87,12 @@ struct net_chan {
 	uint32_t generation; /* of the receive buffer that the ranges are in */
 	uint16_t first;	     /* sub-allocation of the first range: the transaction id */
 	uint16_t last;	     /* and of the last one */
-	uint16_t max_ranges; /* that the ring has room for; 0 = not asked yet */
+	uint16_t max_ranges; /* that the ring has room for */
 
 	/* net_tx.c, net_chan.c */
 	uint32_t budget; /* bytes that this drain may still send */
 	struct net_request request;
-	bool owed; /* an answer, which is: */
-	struct net_answer answer;
+	struct net_owed owed;
 	struct loop_timer timer; /* until the port may send again */
 
 	struct vmpkt_xfer_range range[NVSP_RX_RANGES_RSC];
@@ -276,10 +276,11 @@ bool net_rx_emit(struct net_chan *c);
 /* ---- net_chan.c ------------------------------------------------------------------------- */
 
 /*
- * A channel ends: from its close, before vmbus_device_closed() and before @c is used for anything
- * else. Ends what is held, owed, batched or out on it. It begins with all of @c zeroed but n, sub,
- * chan, open.
+ * A channel begins or ends: to be called with n, sub and chan set, before the first drain, and from
+ * close, before vmbus_device_closed() and before @c is used for anything else. Ends what is held,
+ * owed, batched or out on the channel.
  */
+void net_chan_opened(struct net_chan *c);
 void net_chan_closed(struct net_chan *c);
 /* True: there was something to do. */
 bool net_chan_drain(struct net_chan *c);

@@ -191,26 +191,10 @@ static void end_sum(const struct source *s, const struct net_meta *m, uint8_t *t
 
 /* ---- the batch ------------------------------------------------------------------------------- */
 
-/* Half of the ring is for one packet of frames, so that the next can be made meanwhile. */
-static NOINLINE uint16_t ranges_for(uint32_t room)
-{
-	uint32_t n = room / 2 / (uint32_t)sizeof(struct vmpkt_xfer_range);
-
-	if (n < 24)
-		return 8;
-	return (uint16_t)(n - 16 < NVSP_RX_RANGES_RSC ? n - 16 : NVSP_RX_RANGES_RSC);
-}
-
-static uint32_t max_ranges(struct net_chan *c)
+static uint32_t max_ranges(const struct net_chan *c)
 {
 	uint32_t max = c->n->caps & NVSP_CAP_RSC ? NVSP_RX_RANGES_RSC : NVSP_RX_RANGES;
 
-	if (unlikely(!c->max_ranges)) {
-		struct vmbus_chan_stats st;
-
-		vmbus_chan_stats(c->chan, &st);
-		c->max_ranges = ranges_for(st.out_size);
-	}
 	return c->max_ranges < max ? c->max_ranges : max;
 }
 

@@ -241,14 +241,14 @@ static uint32_t send_next(struct net_chan *c, struct bytes *b)
 
 static void kept(struct net_chan *c, uint64_t id, const struct nvsp_message *m, uint32_t len)
 {
-	if (c->owed) { /* against the contract: rather lose the channel than an answer */
+	if (c->owed.is) { /* against the contract: rather lose the channel than an answer */
 		vmbus_chan_fault(c->chan, "more answers than requests");
 		return;
 	}
-	c->owed = true;
-	c->answer.id = id;
-	c->answer.len = len;
-	c->answer.m = *m;
+	c->owed.is = true;
+	c->owed.id = id;
+	c->owed.len = len;
+	c->owed.m = *m;
 }
 
 void net_complete(struct net_chan *c, uint64_t id, const struct nvsp_message *m, uint32_t len)
@@ -260,7 +260,8 @@ void net_complete(struct net_chan *c, uint64_t id, const struct nvsp_message *m,
 		memcpy(&padded, m, len < sizeof(padded) ? len : sizeof(padded));
 		size = c->n->size;
 	}
-	if (unlikely(c->owed || vmbus_chan_send_completion(c->chan, id, &padded, size) == -EAGAIN))
+	if (unlikely(c->owed.is ||
+		     vmbus_chan_send_completion(c->chan, id, &padded, size) == -EAGAIN))
 		kept(c, id, &padded, size);
 }
 
@@ -268,14 +269,14 @@ bool net_complete_owed(struct net_chan *c)
 {
 	int tries;
 
-	for (tries = 0; unlikely(c->owed) && tries < 2; tries++) {
-		if (vmbus_chan_send_completion(c->chan, c->answer.id, &c->answer.m,
-					       c->answer.len) != -EAGAIN)
-			c->owed = false;
+	for (tries = 0; unlikely(c->owed.is) && tries < 2; tries++) {
+		if (vmbus_chan_send_completion(c->chan, c->owed.id, &c->owed.m, c->owed.len) !=
+		    -EAGAIN)
+			c->owed.is = false;
 		else if (vmbus_chan_want_space(c->chan, VMPKT_HEADER + NVSP_SIZE + 8))
 			return false;
 	}
-	return !c->owed;
+	return !c->owed.is;
 }
 
 ALWAYS_INLINE void finish(struct net_chan *c, const struct vmpkt *pkt, uint32_t status)
@@ -287,20 +288,13 @@ ALWAYS_INLINE void finish(struct net_chan *c, const struct vmpkt *pkt, uint32_t 
 	memset(&m, 0, sizeof(m));
 	m.type = NVSP_SEND_RNDIS_PACKET_COMPLETE;
 	m.rndis_complete.status = status;
-	if (unlikely(c->owed ||
+	if (unlikely(c->owed.is ||
 		     vmbus_chan_send_completion(c->chan, pkt->trans_id, &m, c->n->size) == -EAGAIN))
 		kept(c, pkt->trans_id, &m, c->n->size);
 }
 
 /* ---- data requests ------------------------------------------------------------------------------
  */
-
-static void wait_is_over(struct loop_timer *t)
-{
-	struct net_chan *c = container_of(t, struct net_chan, timer);
-
-	vmbus_device_kick(c->n->dev, c->sub);
-}
 
 /* Until the port may send again, everything stays where it is. */
 static bool must_wait(struct net_chan *c)
@@ -309,7 +303,6 @@ static bool must_wait(struct net_chan *c)
 
 	if (likely(!ns))
 		return false;
-	c->timer.fire = wait_is_over;
 	loop_timer_arm(vmbus_chan_loop(c->chan), &c->timer, ns);
 	return true;
 }

@@ -30,6 +30,7 @@ static int dev_open(void *dev, uint16_t sub, struct vmbus_chan *chan, const uint
 		return -EBUSY;
 	*c = (struct net_chan){ .n = n, .chan = chan, .sub = sub, .open = true };
 	n->nr_open++;
+	net_chan_opened(c);
 	nvsp_opened(c);
 	return 0;
 }
@@ -48,6 +49,7 @@ static void dev_close(void *dev, uint16_t sub)
 
 	c->open = false;
 	n->nr_open--;
+	net_chan_closed(c);
 	nvsp_closed(c);
 	*c = (struct net_chan){ .n = n, .sub = sub };
 	vmbus_device_closed(n->dev, sub);

@@ -482,7 +482,7 @@ bool nvsp_push(struct netvsp *n)
 	bool did = false;
 
 	/* Behind the answers that wait: the guest expects them first. */
-	if (!nvsp_serving(n) || n->chan[0].owed)
+	if (!nvsp_serving(n) || n->chan[0].owed.is)
 		return false;
 	if (n->offer_due) {
 		n->offer_due = false;
