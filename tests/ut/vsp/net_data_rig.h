@@ -147,7 +147,7 @@ static void rig_down(void)
 }
 
 /* A trunk guest, so that tags go both ways. */
-static struct netvsp_config rig_trunk(void)
+static inline struct netvsp_config rig_trunk(void)
 {
 	struct netvsp_config cfg = { .max_queues = 4 };
 
@@ -228,7 +228,7 @@ static uint32_t make_ip4(uint8_t *f, const char *dst, const char *src, uint8_t p
 }
 
 /* Is the checksum of a TCP or UDP frame over IPv4, without a tag, right? */
-static bool l4_is_right(const uint8_t *f, uint32_t len)
+static inline bool l4_is_right(const uint8_t *f, uint32_t len)
 {
 	struct net_frame frame;
 	struct iovec v = { (void *)f, len }, rest;
@@ -243,7 +243,7 @@ static bool l4_is_right(const uint8_t *f, uint32_t len)
 }
 
 /* One element of per-packet information; its size. */
-static uint32_t put_info(uint8_t *at, uint32_t type, uint32_t value)
+static inline uint32_t put_info(uint8_t *at, uint32_t type, uint32_t value)
 {
 	struct rndis_info_u32 e = { { sizeof(e), type, sizeof(e.info) }, value };
 
@@ -267,7 +267,7 @@ static inline enum vsw_drop peer_input(struct peer *p, uint8_t *bytes, uint32_t 
 }
 
 /* Waits for one completion of the guest's requests: its NVSP status; fails when none comes. */
-static uint32_t completion_of(uint16_t sub, uint64_t id)
+static inline uint32_t completion_of(uint16_t sub, uint64_t id)
 {
 	struct mock_net_packet p;
 	uint32_t status = UINT32_MAX;
