@@ -416,11 +416,8 @@ void nvsp_closed(struct net_chan *c)
 {
 	struct netvsp *n = c->n;
 
-	if (c->sub) {
-		if (n->rx.buf)
-			rxbuf_closed(&n->rx, (uint8_t)c->sub);
+	if (c->sub)
 		return;
-	}
 	nvsp_revoke(n);
 	n->version = 0;
 	n->caps = 0;
@@ -441,11 +438,9 @@ void nvsp_revoke(struct netvsp *n)
 	for (i = 0; i < NETVSP_MAX_QUEUES; i++)
 		n->chan[i].nr_ranges = 0;
 	n->control_free = 0;
-	if (rx) {
-		rxbuf_end(&n->rx);
-		n->rx = (struct rxbuf){ 0 };
+	rxbuf_end(&n->rx);
+	if (rx)
 		vmbus_device_unmap(n->dev, rx);
-	}
 	n->tx = (struct net_tx_buffer){ 0 };
 	if (tx)
 		vmbus_device_unmap(n->dev, tx);
