@@ -30,12 +30,10 @@ static struct net_offload possible(const struct netvsp *n)
 
 void net_offload_caps(struct netvsp *n)
 {
-	uint32_t caps = 0;
+	uint32_t caps = VSW_CAN_CSUM; /* deliver() completes while it copies, if need be */
 
 	if (n->caps & NVSP_CAP_8021Q)
 		caps |= VSW_CAN_VLAN;
-	if ((n->caps & NVSP_CAP_PARTIAL_CSUM) && !n->cfg.no_offloads)
-		caps |= VSW_CAN_CSUM;
 	if (n->offload.rsc4)
 		caps |= VSW_CAN_TSO4;
 	if (n->offload.rsc6)

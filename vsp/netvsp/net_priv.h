@@ -210,12 +210,12 @@ void net_rndis_changed(void *ctx);
 /*
  * What the adapter may do for the guest changed: tells the switch port (VSW_CAN_*).
  *
+ *   always                                  CSUM
  *   guest has bit 3                         VLAN: otherwise tags arrive in the frame
- *   guest has bit 63                        CSUM: frames with partial checksums are delivered so
  *   guest has bit 7 and switched RSC on     TSO4, TSO6
  *
- * With TSO and without CSUM, deliver() gets GSO frames with the partial checksum that goes with
- * them, and completes it while it copies: a stock guest never sees a wrong one.
+ * Partial checksums are completed by deliver() while it copies, but for guests with bit 63 and
+ * checksum offload: a stock guest never sees a wrong one.
  */
 void net_offload_caps(struct netvsp *n);
 /* Nothing asked for yet: all that is possible but receive coalescing. */

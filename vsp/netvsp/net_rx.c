@@ -113,7 +113,7 @@ static uint32_t csum_info(const struct netvsp *n, const struct net_frame *f,
 	bits = l.tcp ? RNDIS_RX_CSUM_TCP_GOOD : RNDIS_RX_CSUM_UDP_GOOD;
 	if (l.version == 4 && n->offload.rx_ip4)
 		bits |= RNDIS_RX_CSUM_IP_GOOD;
-	if (*complete && n->caps & NVSP_CAP_PARTIAL_CSUM) {
+	if (*complete && n->caps & NVSP_CAP_PARTIAL_CSUM && !n->cfg.no_offloads) {
 		*complete = false;
 		bits |= RNDIS_RX_CSUM_L4_INVALID;
 	}

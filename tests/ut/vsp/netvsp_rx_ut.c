@@ -448,15 +448,14 @@ START_TEST(large_frame_as_fragments_with_a_whole_checksum)
 		ck_assert(l4_is_right(out, len));
 		memcpy(frame + 50, out + 50, 2);
 		ck_assert_mem_eq(out, frame, len);
-		ck_assert_uint_eq(info(0, RNDIS_INFO_CSUM), 0x28);
+		ck_assert_uint_eq(info(0, RNDIS_INFO_CSUM), 0x08); /* of IP it wants none */
 		ck_assert_uint_eq(info(1, RNDIS_INFO_CSUM), UINT32_MAX);
 		if (i == 2) { /* the golden headers, but for the checksum: ours of IP is right */
 			n = vector_bytes(R82_RX_FIRST, want, sizeof(want));
-			want[54] = (uint8_t)(i + 1);
-			want[n - 4] = 0x28;
+			want[58] = (uint8_t)(i + 1);
+			want[n - 4] = 0x08;
 			want[n - 3] = 0;
-			want[n - 18] = (uint8_t)(i + 1);
-			ck_assert_mem_eq(mock_net_range(&g, &pkt, 0) + 4, want + 4, 40);
+			ck_assert_mem_eq(mock_net_range(&g, &pkt, 0), want, n);
 			n = vector_bytes(R82_RX_MIDDLE, want, sizeof(want));
 			want[n - 2] = (uint8_t)(i + 1);
 			ck_assert_mem_eq(mock_net_range(&g, &pkt, 1), want, n);
@@ -477,7 +476,7 @@ START_TEST(large_frame_with_a_partial_checksum)
 	next_packet(0);
 	ck_assert_uint_eq(gather(out), 30054);
 	ck_assert_mem_eq(out, frame, 30054);
-	ck_assert_uint_eq(info(0, RNDIS_INFO_CSUM), 0xa8);
+	ck_assert_uint_eq(info(0, RNDIS_INFO_CSUM), 0x88);
 	free(out);
 	rig_down();
 }
@@ -595,7 +594,8 @@ START_TEST(n35_nothing_ever_comes_back)
 		while (mock_net_poll(&g, 0, &pkt))
 			; /* read, and never completed */
 	}
-	ck_assert_uint_eq(taken, usable / 2);
+	ck_assert_uint_ge(taken, usable / 2);
+	ck_assert_uint_le(taken, usable / 2 + 1);
 	ck_assert_uint_eq(share, 2 * usable - taken);
 	/* Others still get something, then nobody does. */
 	for (i = 0; i < 2 * usable; i++) {
@@ -700,7 +700,8 @@ START_TEST(nothing_outside_of_what_was_taken_is_written)
 	}
 	ck_assert_uint_eq(len, 20 + 4);
 	for (at = g.rx_size * NVSP_RX_CONTROL; at < total; at++)
-		ck_assert_msg(rx[at] == 0x77, "byte %u", at);
+		if (rx[at] != 0x77)
+			ck_abort_msg("byte %u was written", at);
 }
 END_TEST
 
@@ -729,7 +730,8 @@ START_TEST(n07_a_revoked_buffer_is_never_written)
 	mock_net_complete(&g, 0, NVSP_RX_CONTROL, 1);
 	mock_net_run(&g);
 	for (i = 0; i < total; i++)
-		ck_assert_uint_eq(rx[i], 0x77);
+		if (rx[i] != 0x77)
+			ck_abort_msg("byte %u was written", i);
 }
 END_TEST
 
@@ -757,8 +759,9 @@ START_TEST(a_full_ring_keeps_the_batch_then_drops)
 	while (mock_net_recv_data(&g, 0, &pkt)) {
 		for (i = 0; i < pkt.nr_ranges; i++, got++)
 			is_frame(i, frame, make_eth(frame, GUEST_MAC, PEER_MAC, 60, seed++ & 0xff));
-		done(0, NVSP_STATUS_SUCCESS);
+		mock_net_complete(&g, 0, pkt.id, NVSP_STATUS_SUCCESS);
 	}
+	mock_net_run(&g);
 	ck_assert_uint_eq(got, taken);
 	ck_assert_uint_eq(stats().rx_free, stats().rx_sections - NVSP_RX_CONTROL);
 	rig_down();
