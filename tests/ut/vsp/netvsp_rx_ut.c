@@ -798,6 +798,7 @@ START_TEST(a_closed_sub_channel_gives_back_what_is_out)
 	ck_assert_uint_eq(stats().rx_free, before - 1);
 	input(make_ip4(frame, GUEST_MAC, PEER_MAC, 6, 10, false)); /* not flushed */
 	fake_bus_close(bus, 0, 1);
+	g.chan[1] = NULL;
 	fake_bus_settle(bus, 10);
 	ck_assert_uint_eq(stats().rx_free, before);
 	vsw_flush(sw);

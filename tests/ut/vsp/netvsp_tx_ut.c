@@ -1014,10 +1014,12 @@ START_TEST(n34_sub_channel_before_the_table_and_after_the_primary)
 
 	ck_assert_uint_eq(mock_net_subchannels(&g, 2), 2);
 	fake_bus_close(bus, 0, 2);
+	g.chan[2] = NULL;
 	fake_bus_settle(bus, 10);
 	id = mock_net_send_section(&g, 1, 1, msg, n); /* a table with one that is closed */
 	ck_assert_uint_eq(completion_of(1, id), NVSP_STATUS_SUCCESS);
 	fake_bus_close(bus, 0, 0);
+	g.chan[0] = NULL;
 	fake_bus_settle(bus, 10);
 	mock_net_send_section(&g, 1, 1, msg, n);
 	vmbus_chan_flush(g.chan[1]);
