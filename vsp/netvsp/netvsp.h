@@ -31,6 +31,7 @@ struct netvsp_config {
 	uint64_t speed;	      /* bit/s, for show; 0 = NETVSP_SPEED */
 	bool no_offloads;     /* nothing is offered to the guest: as an old host */
 	struct vsw_policy policy;
+	struct loop *loop; /* the switch's; NULL = where the bus puts channels, which is then it */
 };
 
 /*
@@ -56,8 +57,8 @@ void netvsp_network_change(struct netvsp *n);
 struct vsw_port *netvsp_port(const struct netvsp *n);
 
 struct netvsp_stats {
-	const char
-		*state; /* "closed", "init", "config", "ready", "operational", "halted", "failed" */
+	/* "closed", "init", "config", "ready", "operational", "halted", "revoked", "failed" */
+	const char *state;
 	const char *failed; /* why, when it is, or NULL */
 	uint32_t version;   /* NVSP: 0 or e.g. 0x60001 */
 	uint32_t mtu;	    /* IP, negotiated */
@@ -66,6 +67,7 @@ struct netvsp_stats {
 	bool link, rsc, rss;
 	uint32_t rx_sections, rx_free, tx_sections;   /* of the buffers */
 	uint64_t tx_requests, tx_frames, tx_rejected; /* rejected: completed with a failure */
+	uint64_t tx_dropped; /* frames taken while the guest's own filter was not set yet */
 	uint64_t rx_packets, rx_frames, rx_fragments;
 	uint64_t control, control_rejected, oids_unknown;
 	uint64_t ignored; /* messages and completions that made no sense */

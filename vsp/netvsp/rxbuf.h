@@ -9,6 +9,8 @@
  *
  * Sharing: each remembers the port that filled it. rxbuf_may() keeps a sender from holding
  * more than what is still free, once less than half is.
+ *
+ * Nothing here reads or writes the buffer itself, and nothing about a sub-allocation is kept in it.
  */
 #ifndef HVBUS_VSP_NETVSP_RXBUF_H
 #define HVBUS_VSP_NETVSP_RXBUF_H
@@ -33,14 +35,15 @@ struct rxbuf {
 	uint32_t count; /* of them, control ones (0..reserved-1) too */
 	uint32_t reserved;
 	uint32_t free;
-	uint16_t head; /* of the free list */
+	uint16_t head;	     /* of the free list */
+	uint32_t generation; /* changes with each begin and end */
 	struct rxbuf_slot *slot;
 	uint16_t held[RXBUF_PORTS]; /* out or filled, by port */
 };
 
 /*
  * Cuts @buf (borrowed until rxbuf_end()) into pieces of @size bytes, the first @reserved of which
- * are never given out here. -EINVAL: not one is left. -ENOMEM.
+ * are never given out here. -EINVAL: not one is left. -ENOMEM. @r: zeroed before its first use.
  */
 int rxbuf_begin(struct rxbuf *r, struct vmbus_buffer *buf, uint16_t id, uint32_t size,
 		uint32_t reserved);
@@ -58,11 +61,14 @@ bool rxbuf_may(const struct rxbuf *r, uint32_t from, uint32_t n);
 uint16_t rxbuf_take(struct rxbuf *r, uint32_t from);
 /* Takes the last one back: the frame does not go out after all. */
 void rxbuf_untake(struct rxbuf *r, uint16_t slot);
-/* @slot goes out on @chan behind @first, the first of its transaction (itself, for the first). */
+/*
+ * @slot, taken, goes out on @chan behind @last, the last one so far of the transaction @first;
+ * for the first one all three are the same.
+ */
 void rxbuf_chain(struct rxbuf *r, uint16_t first, uint16_t last, uint16_t slot, uint8_t chan);
 /* The guest completed transaction @id on @chan: how many came back, 0 = it was not out there. */
 uint32_t rxbuf_complete(struct rxbuf *r, uint64_t id, uint8_t chan);
-/* @chan was closed: what is out on it comes back. */
+/* @chan was closed: what is out on it comes back. Not while a taken one is not out yet. */
 void rxbuf_closed(struct rxbuf *r, uint8_t chan);
 
 #endif
