@@ -3,6 +3,7 @@
  * Talking to a running root as a control client.
  */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +12,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "cli/cli.h"
+#include "cli/json.h"
 #include "hv-core/proc/proc_sock.h"
 #include "hv-core/proc/proc_wire.h"
 
@@ -96,4 +97,40 @@ char *cli_ask_root(const char *path, const char *verb)
 
 	snprintf(request, sizeof(request), "{\"do\": \"%s\"}", verb);
 	return cli_ask_root_with(path, request, NULL, 0, 5);
+}
+
+json_t *cli_ask_json(const char *path, json_t *request, const int *fds, int nr_fds, unsigned wait_s,
+		     bool print)
+{
+	char *text = request ? json_dumps(request, JSON_COMPACT) : NULL, *answer;
+	json_error_t error;
+	const char *why;
+	json_t *o;
+
+	json_decref(request);
+	if (!text)
+		cli_die(CLI_USAGE, "the arguments must be UTF-8");
+	answer = cli_ask_root_with(path, text, fds, nr_fds, wait_s);
+	free(text);
+	o = json_loads(answer, 0, &error);
+	if (!o)
+		cli_die(CLI_FAILED, "the root's answer is not JSON: %s", error.text);
+	if (print)
+		printf("%s\n", answer);
+	why = json_string_value(json_object_get(o, "error"));
+	if (why)
+		cli_die(CLI_FAILED, "%s", why);
+	free(answer);
+	return o;
+}
+
+char *cli_absolute(const char *path)
+{
+	char dir[PATH_MAX], *out;
+
+	if (*path == '/')
+		return strdup(path);
+	if (!getcwd(dir, sizeof(dir)))
+		cli_die(CLI_FAILED, "the working directory: %s", strerror(errno));
+	return asprintf(&out, "%s/%s", dir, path) < 0 ? NULL : out;
 }

@@ -32,6 +32,7 @@ int cmd_serve(int argc, char **argv);
 int cmd_attach(int argc, char **argv);
 int cmd_inspect(int argc, char **argv);
 int cmd_disk(int argc, char **argv);
+int cmd_net(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
 int cmd_bench_disk(int argc, char **argv);
 int cmd_bench_ring(int argc, char **argv);

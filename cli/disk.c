@@ -5,11 +5,9 @@
  */
 #include <errno.h>
 #include <jansson.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/log.h"
 #include "cli/cli.h"
@@ -72,28 +70,7 @@ void disk_set_json(void *ctx, const char *v)
 
 json_t *disk_ask(const struct disk_args *a, json_t *request, const int *fds, int nr_fds)
 {
-	char *text = request ? json_dumps(request, JSON_COMPACT) : NULL, *answer;
-	json_error_t error;
-	const char *why;
-	json_t *o;
-
-	json_decref(request);
-	if (!text)
-		cli_die(CLI_USAGE, "the arguments must be UTF-8");
-	answer = cli_ask_root_with(a->socket, text, fds, nr_fds, 10 + (unsigned)a->wait_s);
-	free(text);
-	o = json_loads(answer, 0, &error);
-	if (!o)
-		cli_die(CLI_FAILED, "the root's answer is not JSON: %s", error.text);
-	why = json_string_value(json_object_get(o, "error"));
-	if (why && a->json)
-		printf("%s\n", answer);
-	if (why)
-		cli_die(CLI_FAILED, "%s", why);
-	if (a->json)
-		printf("%s\n", answer);
-	free(answer);
-	return o;
+	return cli_ask_json(a->socket, request, fds, nr_fds, 10 + (unsigned)a->wait_s, a->json);
 }
 
 /* ---- add ----------------------------------------------------------------------------- */
@@ -117,17 +94,6 @@ static const struct cli_option add_options[] = {
 	DISK_JSON,
 	DISK_END,
 };
-
-char *disk_absolute(const char *path)
-{
-	char dir[PATH_MAX], *out;
-
-	if (*path == '/')
-		return strdup(path);
-	if (!getcwd(dir, sizeof(dir)))
-		cli_die(CLI_FAILED, "the working directory: %s", strerror(errno));
-	return asprintf(&out, "%s/%s", dir, path) < 0 ? NULL : out;
-}
 
 static void print_partitions(const char *before, const json_t *list)
 {
@@ -203,7 +169,7 @@ static int run_add(const struct disk_args *a)
 	if (d.blk.path) {
 		if (blk_image_open(&image, &d.blk, why, sizeof(why)))
 			cli_die(CLI_FAILED, "%s", why);
-		path = disk_absolute(d.blk.path);
+		path = cli_absolute(d.blk.path);
 		json_object_set_new(request, "path", path ? json_string(path) : NULL);
 		if (d.type == SCSI_DISK)
 			find_reservations(&place, d.blk.path);

@@ -5,9 +5,7 @@
 #ifndef HVBUS_CLI_DISK_H
 #define HVBUS_CLI_DISK_H
 
-#include <jansson.h>
-
-#include "cli/cli.h"
+#include "cli/json.h"
 #include "vmwp/root.h"
 
 #define DISK_KEEP (-1) /* of a limit: not given */
@@ -64,25 +62,5 @@ void disk_set_wait(void *ctx, const char *v);
 
 /* The answer of the root to @request (taken), or the end with its sentence. */
 json_t *disk_ask(const struct disk_args *a, json_t *request, const int *fds, int nr_fds);
-
-/* The root may have another working directory, and shows the name to others. The caller's. */
-char *disk_absolute(const char *path);
-
-static inline double num(const json_t *o, const char *key)
-{
-	return json_number_value(json_object_get(o, key));
-}
-
-static inline const char *str(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-
-	return s ? s : "-";
-}
-
-static inline bool is_true(const json_t *o, const char *key)
-{
-	return json_is_true(json_object_get(o, key));
-}
 
 #endif

@@ -70,7 +70,7 @@ static json_t *insert(const struct disk_args *a)
 	request = request_of(a);
 	json_object_set_new(request, "medium", json_string(a->medium));
 	if (d.blk.path) {
-		path = disk_absolute(d.blk.path);
+		path = cli_absolute(d.blk.path);
 		json_object_set_new(request, "path", path ? json_string(path) : NULL);
 	}
 	answer = disk_ask(a, request, &image.fd, (image.fd >= 0) + (image.flush_fd >= 0));

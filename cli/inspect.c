@@ -2,17 +2,18 @@
 /*
  * hvbus inspect: the state of a running root, as a page for people or JSON.
  */
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/cli.h"
+#include "cli/json.h"
+#include "cli/net.h"
 
 static const char usage[] =
 	"usage: hvbus inspect --socket S [--json]\n\n"
 	"Show what the root at S is doing: partitions and their bus, channels with the fill of\n"
-	"their rings and the signals sent and saved, disks with their I/O, faults with reasons.\n";
+	"their rings and the signals sent and saved, disks with their I/O, switches with their\n"
+	"ports and what was dropped there, faults with reasons.\n";
 
 static const char examples[] = "  hvbus inspect --socket /tmp/s\n"
 			       "  hvbus inspect --socket /tmp/s --json | jq '.disks[].reads'\n"
@@ -39,18 +40,6 @@ static const struct cli_option options[] = {
 	{ "json", NULL, "one JSON object", set_json },
 	{ NULL, NULL, NULL, NULL },
 };
-
-static double num(const json_t *o, const char *key)
-{
-	return json_number_value(json_object_get(o, key));
-}
-
-static const char *str(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-
-	return s ? s : "-";
-}
 
 static void print_channel(const json_t *c)
 {
@@ -85,6 +74,15 @@ static void print_controller(const json_t *c)
 		       num(k, "lba"), num(k, "blocks"));
 }
 
+/* The rest is at its port. */
+static void print_nic(const json_t *n)
+{
+	const json_t *a = json_object_get(n, "adapter");
+
+	printf("  nic%.0f  %s nvsp %s  on %s/%s  %s\n", num(n, "nic"), str(a, "state"),
+	       str(a, "nvsp"), str(n, "switch"), str(n, "port"), str(n, "mac"));
+}
+
 static void print_partition(const json_t *p)
 {
 	const json_t *bus = json_object_get(p, "bus"), *c;
@@ -98,6 +96,7 @@ static void print_partition(const json_t *p)
 	       num(bus, "dropped"), num(bus, "dropped") > 0 ? ": " : "",
 	       num(bus, "dropped") > 0 ? str(bus, "last_drop") : "");
 	json_array_foreach(json_object_get(p, "controllers"), i, c) print_controller(c);
+	json_array_foreach(json_object_get(p, "nics"), i, c) print_nic(c);
 	json_array_foreach(json_object_get(p, "channels"), i, c) print_channel(c);
 }
 
@@ -154,8 +153,10 @@ static void print_all(const json_t *o)
 	       num(r, "io_threads"), num(r, "partitions_now"), num(r, "partitions_served"));
 	print_sandbox(json_object_get(r, "sandbox"));
 	printf("      requests are stuck after %.0f ms\n", num(r, "stuck_ms"));
-	printf("\ndisks\n");
+	if (json_array_size(json_object_get(o, "disks")))
+		printf("\ndisks\n");
 	json_array_foreach(json_object_get(o, "disks"), i, e) print_disk(e);
+	json_array_foreach(json_object_get(o, "switches"), i, e) net_print_switch(e);
 	json_array_foreach(json_object_get(o, "partitions"), i, e) print_partition(e);
 	if (json_array_size(json_object_get(o, "faults")))
 		printf("\nfaults\n");

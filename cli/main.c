@@ -11,11 +11,14 @@
 static const struct cli_command commands[] = {
 	{ "demo", "the whole story in under a minute: two guests, three disks, a benchmark",
 	  cmd_demo },
-	{ "serve", "be the root partition: synthetic SCSI disks for child partitions", cmd_serve },
+	{ "serve", "be the root partition: synthetic disks and NICs for child partitions",
+	  cmd_serve },
 	{ "attach", "become a child partition; its disk over NBD, or as SCSI device of a command",
 	  cmd_attach },
-	{ "inspect", "show partitions, channels, disks and faults of a running root", cmd_inspect },
+	{ "inspect", "show partitions, channels, disks, switches and faults of a running root",
+	  cmd_inspect },
 	{ "disk", "add, remove, resize and list the disks of a running root", cmd_disk },
+	{ "net", "link, limits, rules and captures of a running root's switches", cmd_net },
 	{ "bench", "measure the path: `bench disk`, `bench ring`", cmd_bench },
 };
 

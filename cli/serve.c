@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -12,10 +13,13 @@
 #include "vmwp/root.h"
 
 static const char usage[] =
-	"usage: hvbus serve --socket S --disk path=F[,KEY=VALUE...] [--disk ...] [OPTION...]\n\n"
-	"Be the root partition: open the images, listen on the Unix socket S (mode 0600, the\n"
-	"same user only), and offer every child that connects its synthetic SCSI controllers.\n"
-	"Runs in the foreground until SIGINT or SIGTERM.\n\n"
+	"usage: hvbus serve --socket S [--disk path=F[,KEY=VALUE...]]... [--switch "
+	"name=N,type=T[,KEY=VALUE...]]...\n"
+	"                   [--mirror switch=N,port=P,file=F]... [OPTION...]\n\n"
+	"Be the root partition: open the images, make the switches, listen on the Unix socket S\n"
+	"(mode 0600, the same user only), and offer every child that connects its synthetic SCSI\n"
+	"controllers and the NICs that it asks for. Runs in the foreground until SIGINT or "
+	"SIGTERM.\n\n"
 	"Keys of --disk:\n"
 	"  path=FILE                  raw image or block device\n"
 	"  lun=N, controller=N        where the guest sees it (default: next LUN of controller 0)\n"
@@ -35,7 +39,34 @@ static const char usage[] =
 	"  iops=N, bps=SIZE           requests and bytes per second, shared fairly by the guests\n"
 	"  burst=MS                   unused time that may be caught up (default 100)\n"
 	"  fault=SPEC                 errors, delays and hangs on purpose, to see what guests do:\n"
-	"                             write:5000-6000:eio:10%:delay=20ms+flush:stuck\n";
+	"                             write:5000-6000:eio:10%:delay=20ms+flush:stuck\n\n"
+	"Keys of --switch:\n"
+	"  name=NAME                  what `hvbus attach --nic switch=NAME` calls it\n"
+	"  type=private               guests only\n"
+	"  type=internal              guests and the host, which has the TAP tap=NAME (default\n"
+	"                             hv- and the switch's name); existing=on: one that is there,\n"
+	"                             from `ip tuntap add NAME mode tap user $USER`\n"
+	"  type=external              and the world, through tap=NAME, a TAP in a bridge of the\n"
+	"                             host, or iface=NAME, an interface of the host (CAP_NET_RAW)\n"
+	"  type=nat                   and the world, with the host's address, DHCP and DNS; needs "
+	"no\n"
+	"                             privilege. subnet=10.0.2.0/24: the host is .2; ipv6=off;\n"
+	"                             forward=tcp::8080-:80+...: ports of the host that lead to "
+	"the\n"
+	"                             guest; loopback=on: guests reach the host's 127.0.0.1 at .2\n"
+	"  mode=hyper-v|bridge        who has which address is known (default), or learned\n"
+	"  guests=N, mtu=N            most guests (default 250); most bytes of an IP packet that "
+	"a\n"
+	"                             guest may choose (68 to 65535, default 9000)\n"
+	"  vlan=N, guest-vlan=on      the VLAN of guests; they may choose their own\n"
+	"  spoof=on                   guests may send from any address\n"
+	"  dhcp-guard=, router-guard= on|off: no guest can be DHCP server, or router, for the "
+	"others\n"
+	"                             (default: on for external and nat)\n"
+	"  isolated=on                guests reach the host and the world, not each other\n"
+	"  priority=on, storm=N       802.1p tags of guests are kept; broadcasts per second\n"
+	"  bps=RATE, burst=SIZE       what each guest may send: bits per second, bytes at once\n"
+	"A port can be changed later: `hvbus net policy`.\n";
 
 static const char examples[] =
 	"  truncate -s 1G disk.img\n"
@@ -45,7 +76,10 @@ static const char examples[] =
 	"  hvbus serve --socket /tmp/s --disk path=os.img --disk type=dvd,lun=7     # an empty "
 	"drive\n"
 	"  hvbus serve --socket /tmp/s --disk path=disk.img,iops=500,burst=50 --stuck-ms 2000\n"
-	"  hvbus serve --socket /tmp/s --disk engine=memory,size=512M --poll always --cpu 1\n";
+	"  hvbus serve --socket /tmp/s --disk engine=memory,size=512M --poll always --cpu 1\n"
+	"  hvbus serve --socket /tmp/s --switch name=lan,type=private --switch name=net,type=nat\n"
+	"  hvbus serve --socket /tmp/s --switch name=lan,type=nat,forward=tcp::8080-:80 \\\n"
+	"      --mirror switch=lan,port=web1,file=web1.pcapng\n";
 
 struct serve {
 	struct root_config cfg;
@@ -65,6 +99,16 @@ static void set_socket(void *ctx, const char *v)
 	((struct serve *)ctx)->cfg.socket = v;
 }
 
+/* Parsers modify what they get. */
+static char *copy_of(const char *v)
+{
+	char *copy = strdup(v);
+
+	if (!copy)
+		cli_die(CLI_FAILED, "out of memory");
+	return copy;
+}
+
 static void set_disk(void *ctx, const char *v)
 {
 	struct serve *s = ctx;
@@ -73,12 +117,49 @@ static void set_disk(void *ctx, const char *v)
 
 	if (c->nr_disks == ROOT_MAX_DISKS)
 		cli_die(CLI_USAGE, "--disk: %d are the limit", ROOT_MAX_DISKS);
-	s->arg[c->nr_disks] = strdup(v);
-	if (!s->arg[c->nr_disks])
-		cli_die(CLI_FAILED, "out of memory");
+	s->arg[c->nr_disks] = copy_of(v);
 	if (root_parse_disk(&c->disk[c->nr_disks], s->arg[c->nr_disks], why, sizeof(why)))
 		cli_die(CLI_USAGE, "--disk %s: %s", v, why);
 	c->nr_disks++;
+}
+
+static void set_switch(void *ctx, const char *v)
+{
+	struct root_config *c = &((struct serve *)ctx)->cfg;
+	struct root_switch *sw = &c->sw[c->nr_switches];
+	char *copy = copy_of(v), why[512];
+
+	if (c->nr_switches == ROOT_MAX_SWITCHES)
+		cli_die(CLI_USAGE, "--switch: %d are the limit", ROOT_MAX_SWITCHES);
+	if (root_parse_switch(sw, copy, why, sizeof(why)) ||
+	    root_check_switch(c->sw, c->nr_switches, sw, why, sizeof(why)))
+		cli_die(CLI_USAGE, "--switch %s: %s", v, why);
+	c->nr_switches++;
+	free(copy);
+}
+
+static void set_mirror(void *ctx, const char *v)
+{
+	struct root_config *c = &((struct serve *)ctx)->cfg;
+	char *copy = copy_of(v), why[256];
+
+	if (c->nr_mirrors == ROOT_MAX_MIRRORS)
+		cli_die(CLI_USAGE, "--mirror: %d are the limit", ROOT_MAX_MIRRORS);
+	if (root_parse_mirror(&c->mirror[c->nr_mirrors], copy, why, sizeof(why)))
+		cli_die(CLI_USAGE, "--mirror %s: %s", v, why);
+	c->nr_mirrors++;
+	free(copy);
+}
+
+/* The order of options does not matter. */
+static void check_mirrors(const struct root_config *c)
+{
+	char why[512];
+
+	for (uint32_t i = 0; i < c->nr_mirrors; i++)
+		if (!root_find_switch(c->sw, c->nr_switches, c->mirror[i].switch_name, why,
+				      sizeof(why)))
+			cli_die(CLI_USAGE, "--mirror: %s", why);
 }
 
 static void set_io_threads(void *ctx, const char *v)
@@ -138,6 +219,8 @@ static void set_verbose(void *ctx, const char *v)
 static const struct cli_option options[] = {
 	{ "socket", "S", "Unix socket to listen on", set_socket },
 	{ "disk", "KEY=VALUE,...", "a disk; repeat for more", set_disk },
+	{ "switch", "KEY=VALUE,...", "a virtual switch; repeat for more", set_switch },
+	{ "mirror", "switch=N,port=P,file=F", "capture a port, from when it is there", set_mirror },
 	{ "io-threads", "N", "threads that share the channels (default 0: the main one)",
 	  set_io_threads },
 	{ "poll", "MODE", "never, adaptive (spin at most 50 us; default), always", set_poll },
@@ -178,15 +261,18 @@ int cmd_serve(int argc, char **argv)
 		cli_die(CLI_USAGE, "unexpected '%s'", argv[i]);
 	if (!s.cfg.socket)
 		cli_die(CLI_USAGE, "--socket is missing");
-	if (!s.cfg.nr_disks)
-		cli_die(CLI_USAGE, "--disk is missing: a root without disks has nothing to offer");
+	if (!s.cfg.nr_disks && !s.cfg.nr_switches)
+		cli_die(CLI_USAGE,
+			"--disk is missing, or --switch: a root without has nothing to offer");
+	check_mirrors(&s.cfg);
 	if (s.cfg.sandbox == SANDBOX_OFF)
 		log_warn("no sandbox: a guest that takes this process over has all its rights");
 	if (root_create(&running, &s.cfg, why, sizeof(why)))
 		cli_die(CLI_FAILED, "%s", why);
 	catch_signals();
-	log_info("serving %u disk%s on %s", s.cfg.nr_disks, s.cfg.nr_disks == 1 ? "" : "s",
-		 s.cfg.socket);
+	log_info("serving %u disk%s and %u switch%s on %s", s.cfg.nr_disks,
+		 s.cfg.nr_disks == 1 ? "" : "s", s.cfg.nr_switches,
+		 s.cfg.nr_switches == 1 ? "" : "es", s.cfg.socket);
 	err = root_run(running);
 	root_destroy(running);
 	if (err)

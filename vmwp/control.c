@@ -124,6 +124,21 @@ static const struct control_verb verbs[] = {
 	    { "medium", JSON_STRING, false },
 	    { "path", JSON_STRING, false },
 	    { "wait_ms", JSON_INTEGER, false } } },
+	{ "net-list", control_net_list, { { 0 } } },
+	{ "net-link",
+	  control_net_link,
+	  { { "port", JSON_STRING, true }, { "up", JSON_TRUE, true } } },
+	{ "net-limit",
+	  control_net_limit,
+	  { { "port", JSON_STRING, true },
+	    { "bps", JSON_INTEGER, false },
+	    { "burst", JSON_INTEGER, false } } },
+	{ "net-policy",
+	  control_net_policy,
+	  { { "port", JSON_STRING, true }, { "policy", JSON_STRING, true } } },
+	{ "net-mirror", /* without "file": the port is not captured any more */
+	  control_net_mirror,
+	  { { "port", JSON_STRING, true }, { "file", JSON_STRING, false } } },
 };
 
 static bool has_type(const json_t *v, json_type type)

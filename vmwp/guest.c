@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A child partition's life in the root: partition, bus and controllers come up
+ * A child partition's life in the root: partition, bus, controllers and NICs come up
  * together when it connects and go down in this order when it is gone:
  *
- *   1. bus shutdown: every channel is closed by its device; its I/O ends
- *   2. controllers revoke their devices and free themselves
- *   3. bus freed, then the partition with its memory and socket
+ *   1. NICs leave their switches, so that the next guest can have their names and addresses
+ *      however long the rest takes, and revoke their devices
+ *   2. bus shutdown: every channel is closed by its device; its I/O ends
+ *   3. controllers revoke their devices; controllers and NICs free themselves
+ *   4. bus freed, then the partition with its memory and socket
  */
 #include <errno.h>
 #include <stdio.h>
@@ -43,7 +45,7 @@ static void free_targets(struct guest *g)
 	}
 }
 
-/* Step 3, posted so that it never runs inside a callback of what it frees. */
+/* Step 4, posted so that it never runs inside a callback of what it frees. */
 static void end_guest(struct loop_call *call)
 {
 	struct guest *g = container_of(call, struct guest, end_call);
@@ -56,7 +58,7 @@ static void end_guest(struct loop_call *call)
 	free(g);
 }
 
-static void controller_gone(void *ctx)
+static void part_gone(void *ctx)
 {
 	struct guest *g = ctx;
 
@@ -68,15 +70,14 @@ static void bus_gone(void *ctx)
 {
 	struct guest *g = ctx;
 
-	g->closing = 1; /* held by this function */
 	for (uint32_t i = 0; i < ROOT_MAX_CONTROLLERS; i++) {
 		if (!g->ctl[i])
 			continue;
 		g->closing++;
-		storvsp_destroy(g->ctl[i], controller_gone, g);
+		storvsp_destroy(g->ctl[i], part_gone, g);
 		g->ctl[i] = NULL;
 	}
-	controller_gone(g);
+	part_gone(g);
 }
 
 static void end(struct guest *g)
@@ -85,6 +86,8 @@ static void end(struct guest *g)
 		return;
 	g->ending = true;
 	g->end_call.fn = end_guest;
+	g->closing = 1; /* until bus_gone() has been through the controllers */
+	nics_remove(g, part_gone, g);
 	vmbus_server_shutdown(g->bus, bus_gone, g);
 }
 
@@ -173,6 +176,7 @@ static void nothing(void *ctx)
 /* The partition came up only in part; its guest has not seen the bus, so nothing is in flight. */
 static void undo_bus(struct guest *g)
 {
+	nics_remove(g, nothing, NULL);
 	for (uint32_t i = 0; i < ROOT_MAX_CONTROLLERS; i++) {
 		if (g->ctl[i])
 			storvsp_destroy(g->ctl[i], nothing, NULL);
@@ -198,6 +202,10 @@ static int guest_up(void *ctx, struct hv_proc *proc, struct hv_partition *p)
 		if (r->controllers & 1u << i)
 			err = add_controller(g, i);
 	}
+	if (!err)
+		err = nics_add(g, hv_proc_wishes(proc), g->refusal, sizeof(g->refusal));
+	if (err && *g->refusal)
+		hv_proc_set_refusal(proc, g->refusal);
 	if (err)
 		undo_bus(g);
 	else
@@ -208,13 +216,14 @@ static int guest_up(void *ctx, struct hv_proc *proc, struct hv_partition *p)
 	return err;
 }
 
-int guest_accept(struct root *r, int sock, const void *hello, size_t len)
+int guest_accept(struct root *r, int sock, const void *hello, size_t len, char *why, size_t n)
 {
 	static const struct hv_proc_ops ops = { guest_up, guest_down };
 	struct hv_proc_quota quota = { .max_memory = r->cfg.max_memory };
 	struct guest *g = calloc(1, sizeof(*g));
 	int err;
 
+	snprintf(why, n, "%s", strerror(ENOMEM));
 	if (!g)
 		return -ENOMEM;
 	g->root = r;
@@ -224,6 +233,7 @@ int guest_accept(struct root *r, int sock, const void *hello, size_t len)
 	r->nr_guests++;
 	err = hv_proc_accept(&g->proc, r->loop, sock, hello, len, &quota, &ops, g);
 	if (err) {
+		snprintf(why, n, "%s", *g->refusal ? g->refusal : strerror(-err));
 		unlink_guest(g);
 		free_targets(g);
 		free(g);

@@ -187,6 +187,7 @@ static json_t *guest_json(struct guest *g)
 	}
 	vmbus_server_channels(g->bus, add_channel, channels);
 	set(o, "controllers", controllers);
+	set(o, "nics", inspect_nics(g));
 	set(o, "channels", channels);
 	return o;
 }
@@ -422,6 +423,7 @@ json_t *inspect_root(struct root *r)
 	set(o, "root", root_json(r));
 	set(o, "partitions", partitions);
 	set(o, "disks", inspect_disks(r));
+	set(o, "switches", inspect_switches(r));
 	set(o, "faults", faults_json(r));
 	return o;
 }

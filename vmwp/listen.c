@@ -129,7 +129,8 @@ static void on_hello(struct conn *c, const uint8_t *buf, size_t len)
 {
 	struct root *r = c->root;
 	const struct hv_proc_hello *h = (const void *)buf;
-	int fd = c->lf.fd, err;
+	int fd = c->lf.fd;
+	char why[104];
 
 	if (len < sizeof(*h) || h->magic != HV_PROC_MAGIC || h->version != HV_PROC_VERSION) {
 		log_ratelimited(LOG_WARN,
@@ -150,10 +151,9 @@ static void on_hello(struct conn *c, const uint8_t *buf, size_t len)
 			       "the root serves as many partitions as it may (--max-partitions)");
 		return;
 	}
-	err = guest_accept(r, fd, buf, len);
-	if (err) {
-		log_ratelimited(LOG_WARN, "a child was refused: %s", strerror(-err));
-		root_note_fault(r, 0, "(refused)", strerror(-err));
+	if (guest_accept(r, fd, buf, len, why, sizeof(why))) {
+		log_ratelimited(LOG_WARN, "a child was refused: %s", why);
+		root_note_fault(r, 0, "(refused)", why);
 	}
 }
 

@@ -51,21 +51,24 @@ static int pin(int cpu)
  * doorbell and, with libaio, a bell for every disk. A few more for a moment as it connects.
  * Disks and controllers may be added later.
  */
-static const uint64_t fds_per_partition =
-	2 + 3 + HV_MAX_VPS * ROOT_MAX_CONTROLLERS + HV_MAX_VPS * ROOT_MAX_DISKS;
+static const uint64_t fds_per_partition = 2 + 3 + HV_MAX_VPS * ROOT_MAX_CONTROLLERS +
+					  HV_MAX_VPS * ROOT_MAX_DISKS +
+					  NETVSP_MAX_QUEUES * ROOT_MAX_NICS;
 
 /* Standard files, loops with their bells, the socket, who has not said its name; disks twice. */
 static uint64_t max_fds(const struct root *r)
 {
 	uint64_t own = 16 + 4 * (uint64_t)r->cfg.io_threads + ROOT_MAX_PENDING + 2 * ROOT_MAX_DISKS;
 
-	return own + r->cfg.max_partitions * fds_per_partition;
+	return own + switches_fds(r) + r->cfg.max_partitions * fds_per_partition;
 }
 
 /* The threads between the two: they inherit the first, and their rings come before the second. */
 static int start_confined(struct root *r, char *why, size_t n)
 {
-	struct sandbox_config sc = { .mode = r->cfg.sandbox, .max_fds = max_fds(r) };
+	struct sandbox_config sc = { .mode = r->cfg.sandbox,
+				     .max_fds = max_fds(r),
+				     .network = r->nr_switches > 0 };
 	int err = sandbox_enter(&sc, &r->sandbox, why, n);
 
 	if (err)
@@ -75,6 +78,9 @@ static int start_confined(struct root *r, char *why, size_t n)
 		snprintf(why, n, "start: %s", strerror(-err));
 		return err;
 	}
+	err = switches_start(r, why, n);
+	if (err)
+		return err;
 	err = sandbox_seal(&sc, &r->sandbox, why, n);
 	if (!err && r->sandbox.mode != SANDBOX_OFF && !r->sandbox.landlock_abi)
 		log_info("sandbox: without landlock, which is not in this kernel");
@@ -115,6 +121,9 @@ static int start(struct root *r, char *why, size_t n)
 		return err;
 	}
 	start_keeper(r);
+	err = switches_open(r, why, n);
+	if (err)
+		return err;
 	disks_init(r);
 	err = add_stop_bell(r);
 	for (uint32_t i = 0; !err && i < r->cfg.nr_disks; i++) {
@@ -184,6 +193,7 @@ void root_destroy(struct root *r)
 		listen_stop(r);
 		guest_end_all(r, END_LIMIT_NS);
 		io_threads_stop(r);
+		switches_close(r);
 		disks_close(r);
 		keeper_destroy(r->keeper);
 		if (r->bell_added)

@@ -9,6 +9,7 @@
 #ifndef HVBUS_VMWP_ROOT_H
 #define HVBUS_VMWP_ROOT_H
 
+#include "vmwp/net_config.h"
 #include "vmwp/sandbox.h"
 #include "vsp/storvsp/storvsp.h"
 
@@ -36,6 +37,10 @@ struct root_config {
 	const char *socket;
 	struct root_disk disk[ROOT_MAX_DISKS];
 	uint32_t nr_disks;
+	struct root_switch sw[ROOT_MAX_SWITCHES];
+	uint32_t nr_switches;
+	struct root_mirror mirror[ROOT_MAX_MIRRORS];
+	uint32_t nr_mirrors;
 	uint32_t io_threads; /* 0: channels run on the main loop */
 	int32_t spin_us;     /* see struct loop_config */
 	enum loop_engine loop_engine;

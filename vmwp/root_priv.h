@@ -15,6 +15,7 @@
 #include "vmwp/keeper.h"
 #include "vmwp/root.h"
 #include "vmwp/sweeper.h"
+#include "vmwp/switch.h"
 
 #define ROOT_MAX_IO_THREADS 16
 #define ROOT_MAX_PENDING    64 /* connections that have not said what they are */
@@ -43,6 +44,12 @@ struct medium {
 	struct medium *next;
 };
 
+/* A NIC of a guest, on a switch. */
+struct nic {
+	struct netvsp *vsp; /* NULL: it is gone, or going */
+	struct netsw *sw;
+};
+
 /* One child partition with all that hangs on it. */
 struct guest {
 	struct root *root;
@@ -51,8 +58,11 @@ struct guest {
 	struct vmbus_bus *bus;
 	struct storvsp *ctl[ROOT_MAX_CONTROLLERS];
 	struct scsi_target *target[ROOT_MAX_CONTROLLERS];
-	uint32_t closing; /* controllers that have not reported their end */
+	struct nic nic[ROOT_MAX_NICS];
+	uint32_t nr_nics;
+	uint32_t closing; /* controllers and NICs that have not reported their end */
 	bool ending;
+	char refusal[104]; /* what a child that is refused is told; "" = not by us */
 	uint64_t since_ns;
 	struct loop_call end_call;
 	struct guest *next;
@@ -96,6 +106,11 @@ struct root {
 	struct loop_call release_call;
 	uint32_t release_posted; /* any thread */
 	uint32_t controllers;	 /* bit mask of those that new partitions get */
+	char identity[160];	 /* of this host and root, for addresses */
+	struct netsw *sw[ROOT_MAX_SWITCHES];
+	uint32_t nr_switches;
+	struct nat_host *nats; /* NULL: no switch needs one */
+	struct mirror mirror[ROOT_MAX_MIRRORS];
 	struct io_thread io[ROOT_MAX_IO_THREADS];
 	struct loop *io_loop[ROOT_MAX_IO_THREADS];
 	uint32_t nr_io;
@@ -114,7 +129,8 @@ struct root {
 };
 
 /* guest.c */
-int guest_accept(struct root *r, int sock, const void *hello, size_t len);
+/* Why not is in @why as well. */
+int guest_accept(struct root *r, int sock, const void *hello, size_t len, char *why, size_t n);
 /* Tears down every guest; returns when the last is gone or @limit_ns is over. */
 void guest_end_all(struct root *r, uint64_t limit_ns);
 void root_note_fault(struct root *r, uint32_t partition, const char *name, const char *why);
@@ -175,11 +191,17 @@ bool medium_settled(const struct disk *k);
 void media_close(struct root *r);
 
 /* inspect.c */
-json_t *inspect_root(struct root *r); /* { "root": {..}, "partitions", "disks", "faults": [..] } */
+json_t *inspect_root(struct root *r); /* { "root": {..}, "partitions", "disks", ..: [..] } */
 json_t *inspect_disks(const struct root *r);
 json_t *inspect_disk(const struct root *r, const struct disk *k);
 /* The partitions that see @k, or those that do not. */
 json_t *inspect_viewers(const struct disk *k, bool seeing);
+
+/* inspect_net.c */
+json_t *inspect_switches(struct root *r);
+json_t *inspect_port(struct netsw *sw, const struct vsw_port *p);
+/* The NICs of @g, by port. */
+json_t *inspect_nics(const struct guest *g);
 
 /* io_thread.c */
 int io_threads_start(struct root *r);

@@ -47,6 +47,7 @@ struct sandbox_config {
 	uint32_t layers;   /* tests try them one by one; 0 = SANDBOX_ALL */
 	uint64_t max_fds;  /* what the quotas can need; 0 = leave the limit as it is */
 	int removable_dir; /* > 0: removing names from this open directory is all that is left */
+	bool network;	   /* of SANDBOX_JOB_ROOT: it has switches with ports to the host */
 	enum sandbox_job job;
 	int kept_dir; /* of SANDBOX_JOB_KEPT: an open directory */
 };

@@ -12,6 +12,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/if_packet.h>
+#include <linux/if_tun.h>
 #include <linux/io_uring.h>
 #include <linux/membarrier.h>
 #include <sched.h>
@@ -150,6 +152,27 @@ static const struct checked {
 #endif
 };
 
+/*
+ * For ports of switches to the host (vsp/netvsp/port_*.c): frames in batches; and when an
+ * interface comes back, looking for it by name and using it again with the descriptor that there
+ * is.
+ */
+static const int network[] = { SCMP_SYS(recvmmsg), SCMP_SYS(sendmmsg) };
+static const struct checked network_checked[] = {
+	{ SCMP_SYS(ioctl), 1, { { 1, SCMP_CMP_EQ, TUNSETIFF, 0 } } },
+	{ SCMP_SYS(ioctl), 1, { { 1, SCMP_CMP_EQ, TUNSETOFFLOAD, 0 } } },
+	{ SCMP_SYS(ioctl), 1, { { 1, SCMP_CMP_EQ, TUNSETCARRIER, 0 } } },
+	{ SCMP_SYS(ioctl), 1, { { 1, SCMP_CMP_EQ, SIOCGIFINDEX, 0 } } },
+	{ SCMP_SYS(ioctl), 1, { { 1, SCMP_CMP_EQ, SIOCGIFFLAGS, 0 } } },
+	{ SCMP_SYS(bind), 1, { { 2, SCMP_CMP_EQ, sizeof(struct sockaddr_ll), 0 } } },
+	{ SCMP_SYS(setsockopt),
+	  2,
+	  { { 1, SCMP_CMP_EQ, SOL_PACKET, 0 }, { 2, SCMP_CMP_EQ, PACKET_ADD_MEMBERSHIP, 0 } } },
+	{ SCMP_SYS(setsockopt),
+	  2,
+	  { { 1, SCMP_CMP_EQ, SOL_PACKET, 0 }, { 2, SCMP_CMP_EQ, PACKET_DROP_MEMBERSHIP, 0 } } },
+};
+
 /* A call that fails, and its caller then does without. */
 static const struct refused {
 	int call, err;
@@ -259,13 +282,31 @@ static int allow_raise(scmp_filter_ctx ctx)
 				      SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
 }
 
-static int add_root_rules(scmp_filter_ctx ctx)
+static int allow_checked(scmp_filter_ctx ctx, const struct checked *c, size_t n)
+{
+	int err = 0;
+
+	for (size_t i = 0; !err && i < n; i++)
+		err = seccomp_rule_add_exact_array(ctx, SCMP_ACT_ALLOW, c[i].call, c[i].conditions,
+						   c[i].arg);
+	return err;
+}
+
+static int add_network_rules(scmp_filter_ctx ctx)
+{
+	int err = allow_list(ctx, network, ARRAY_SIZE(network));
+
+	return err ? err : allow_checked(ctx, network_checked, ARRAY_SIZE(network_checked));
+}
+
+static int add_root_rules(const struct sandbox_config *cfg, scmp_filter_ctx ctx)
 {
 	int err = allow_list(ctx, plain, ARRAY_SIZE(plain));
 
-	for (size_t i = 0; !err && i < ARRAY_SIZE(checked); i++)
-		err = seccomp_rule_add_exact_array(ctx, SCMP_ACT_ALLOW, checked[i].call,
-						   checked[i].conditions, checked[i].arg);
+	if (!err)
+		err = allow_checked(ctx, checked, ARRAY_SIZE(checked));
+	if (!err && cfg->network)
+		err = add_network_rules(ctx);
 	for (size_t i = 0; !err && i < ARRAY_SIZE(refused); i++)
 		err = seccomp_rule_add_exact(ctx, SCMP_ACT_ERRNO(refused[i].err), refused[i].call,
 					     0);
@@ -371,7 +412,7 @@ int sandbox_calls(const struct sandbox_config *cfg)
 		return -ENOMEM;
 	err = add_rules_of(cfg, ctx, &all);
 	if (!err && all)
-		err = add_root_rules(ctx);
+		err = add_root_rules(cfg, ctx);
 	if (!err)
 		err = load(ctx, otherwise);
 	seccomp_release(ctx);

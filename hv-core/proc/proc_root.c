@@ -43,6 +43,7 @@ struct hv_proc {
 	pid_t pid;
 	uid_t uid;
 	char wishes[HV_PROC_WISHES + 1];
+	const char *refusal; /* of ops->up, or NULL */
 };
 
 /* ---- the end ------------------------------------------------------------------ */
@@ -438,6 +439,8 @@ int hv_proc_accept(struct hv_proc **out, struct loop *loop, int sock, const void
 	proc->pid = cred.pid;
 	proc->uid = cred.uid;
 	err = bring_up(proc, &h);
+	if (err && proc->refusal)
+		snprintf(text, sizeof(text), "%s", proc->refusal);
 	if (err)
 		goto refuse;
 	*out = proc;
@@ -467,6 +470,11 @@ void hv_proc_destroy(struct hv_proc *proc)
 const char *hv_proc_wishes(const struct hv_proc *proc)
 {
 	return proc->wishes;
+}
+
+void hv_proc_set_refusal(struct hv_proc *proc, const char *text)
+{
+	proc->refusal = text;
 }
 
 pid_t hv_proc_pid(const struct hv_proc *proc)

@@ -51,6 +51,11 @@ void hv_proc_destroy(struct hv_proc *proc);
 
 /* What the child wishes for, to be parsed with care; "" = nothing. From ops->up on; never NULL. */
 const char *hv_proc_wishes(const struct hv_proc *proc);
+/*
+ * From inside ops->up, which is going to refuse the child: what it is told, as far as a welcome
+ * has room. @text stays valid until hv_proc_accept() returns.
+ */
+void hv_proc_set_refusal(struct hv_proc *proc, const char *text);
 pid_t hv_proc_pid(const struct hv_proc *proc); /* from SO_PEERCRED */
 uid_t hv_proc_uid(const struct hv_proc *proc);
 

@@ -31,6 +31,12 @@ static const struct {
 	{ "{\"do\":\"disk-medium\",\"disk\":\"0:1\",\"medium\":\"path=x\",\"path\":\"/x\"}",
 	  "disk-medium" },
 	{ "{\"do\":\"disk-medium\",\"disk\":\"0:1\",\"wait_ms\":1}", "disk-medium" },
+	{ "{\"do\":\"net-list\"}", "net-list" },
+	{ "{\"do\":\"net-link\",\"port\":\"lan/a\",\"up\":false}", "net-link" },
+	{ "{\"do\":\"net-limit\",\"port\":\"lan/a\",\"bps\":0,\"burst\":1}", "net-limit" },
+	{ "{\"do\":\"net-policy\",\"port\":\"lan/a\",\"policy\":\"spoof=on\"}", "net-policy" },
+	{ "{\"do\":\"net-mirror\",\"port\":\"lan/a\",\"file\":\"/f\"}", "net-mirror" },
+	{ "{\"do\":\"net-mirror\",\"port\":\"lan/a\"}", "net-mirror" },
 };
 
 START_TEST(legal_requests)
@@ -79,6 +85,10 @@ static const struct {
 	{ TEXT("{\"do\":\"disk-limit\",\"disk\":\"0:0\",\"iops\":\"1\"}"), EINVAL, "wrong type" },
 	{ TEXT("{\"do\":\"disk-fault-add\",\"disk\":\"0:0\"}"), EINVAL, "needs \"fault\"" },
 	{ TEXT("{\"do\":\"disk-medium\",\"disk\":\"0:0\",\"medium\":null}"), EINVAL, "wrong type" },
+	{ TEXT("{\"do\":\"net-link\",\"port\":\"lan/a\"}"), EINVAL, "needs \"up\"" },
+	{ TEXT("{\"do\":\"net-link\",\"port\":\"lan/a\",\"up\":\"up\"}"), EINVAL, "wrong type" },
+	{ TEXT("{\"do\":\"net-policy\",\"port\":\"lan/a\"}"), EINVAL, "needs \"policy\"" },
+	{ TEXT("{\"do\":\"net-mirror\",\"file\":\"/f\"}"), EINVAL, "needs \"port\"" },
 	{ TEXT("{\"do\":\"disk-remove\",\"dsk\":\"0:0\"}"), EINVAL, "no key \"dsk\"" },
 	{ TEXT("{\"do\":\"inspect\",\"disk\":\"0:0\"}"), EINVAL, "no key \"disk\"" },
 	{ TEXT("{\"do\":\"reboot\"}"), ENOSYS, "nothing that this root can do" },

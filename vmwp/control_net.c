@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Requests about ports of switches: cable, limits, rules, captures.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "vmwp/control.h"
+#include "vmwp/root_priv.h"
+
+/* The port that "port": "SWITCH/PORT" names. NULL: *@answer says why not. */
+static struct vsw_port *find_port(const struct control_call *c, struct netsw **sw, json_t **answer)
+{
+	char name[VSW_NAME], port[VSW_NAME], why[512] = "";
+	const char *text = control_string(c, "port");
+	struct vsw_port *p = NULL;
+	int err = root_parse_port(text, name, port, why, sizeof(why));
+
+	if (!err) {
+		*sw = switch_find(c->root, name, why, sizeof(why));
+		p = *sw ? switch_port(*sw, port, why, sizeof(why)) : NULL;
+		err = p ? 0 : -ENOENT;
+	}
+	if (err)
+		*answer = control_error(err, "%s", why);
+	return p;
+}
+
+static json_t *port_json(struct netsw *sw, const struct vsw_port *p)
+{
+	json_t *o = json_object();
+
+	json_object_set_new(o, "port", inspect_port(sw, p));
+	return o;
+}
+
+json_t *control_net_list(struct control_call *c)
+{
+	json_t *o = json_object();
+
+	json_object_set_new(o, "switches", inspect_switches(c->root));
+	return o;
+}
+
+/* A guest is told by its adapter; who is behind another port sees it, or does not. */
+json_t *control_net_link(struct control_call *c)
+{
+	bool up = json_is_true(json_object_get(c->in, "up"));
+	json_t *answer = NULL;
+	struct netsw *sw;
+	struct vsw_port *p = find_port(c, &sw, &answer);
+	struct guest *g;
+	uint32_t index;
+
+	if (!p)
+		return answer;
+	g = nic_owner(c->root, p, &index);
+	if (g)
+		netvsp_set_link(g->nic[index].vsp, up);
+	else
+		vsw_port_set_link(p, up);
+	log_info("port %s/%s: link %s", sw->cfg.name, vsw_port_name(p), up ? "up" : "down");
+	return port_json(sw, p);
+}
+
+static json_t *change_policy(struct netsw *sw, struct vsw_port *p, const struct vsw_policy *policy)
+{
+	char why[256] = "";
+	int err = vsw_port_set_policy(p, policy, why, sizeof(why));
+
+	if (err)
+		return control_error(err, "%s/%s: %s", sw->cfg.name, vsw_port_name(p),
+				     *why ? why : strerror(-err));
+	log_info("port %s/%s: its rules are changed", sw->cfg.name, vsw_port_name(p));
+	return port_json(sw, p);
+}
+
+/* What is not given stays as it is. */
+json_t *control_net_limit(struct control_call *c)
+{
+	json_t *answer = NULL;
+	struct netsw *sw;
+	struct vsw_port *p = find_port(c, &sw, &answer);
+	struct vsw_policy policy;
+	uint64_t burst;
+
+	if (!p)
+		return answer;
+	policy = *vsw_port_policy(p);
+	if (!control_number(c, "bps", INT64_MAX, policy.bps, &policy.bps, &answer) ||
+	    !control_number(c, "burst", UINT32_MAX, policy.burst, &burst, &answer))
+		return answer;
+	policy.burst = policy.bps || json_object_get(c->in, "burst") ? (uint32_t)burst : 0;
+	return change_policy(sw, p, &policy);
+}
+
+json_t *control_net_policy(struct control_call *c)
+{
+	const char *text = control_string(c, "policy");
+	json_t *answer = NULL;
+	struct netsw *sw;
+	struct vsw_port *p = find_port(c, &sw, &answer);
+	struct vsw_policy policy;
+	char *copy, why[256] = "";
+	int err;
+
+	if (!p)
+		return answer;
+	copy = strdup(text);
+	if (!copy)
+		return NULL;
+	policy = *vsw_port_policy(p);
+	err = root_parse_policy(&policy, copy, why, sizeof(why));
+	free(copy);
+	if (err)
+		return control_error(err, "%s", why);
+	return change_policy(sw, p, &policy);
+}
+
+/* ---- mirrors ------------------------------------------------------------------------- */
+
+static bool writable(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	return flags >= 0 && (flags & O_ACCMODE) != O_RDONLY && !(flags & O_PATH);
+}
+
+static json_t *start_mirror(struct control_call *c, struct netsw *sw, struct vsw_port *p,
+			    const char *file)
+{
+	char why[512] = "";
+	int err;
+
+	if (c->fd[0] < 0 || !writable(c->fd[0]))
+		return control_error(-EBADF,
+				     "%.64s: came without a descriptor that can be written; use "
+				     "`hvbus net mirror`",
+				     file);
+	err = mirror_add(sw, p, c->fd[0], file, why, sizeof(why));
+	if (err)
+		return control_error(err, "%s", why);
+	c->fd[0] = -1;
+	return NULL;
+}
+
+/* Without "file": no more. */
+json_t *control_net_mirror(struct control_call *c)
+{
+	const char *file = control_string(c, "file");
+	json_t *answer = NULL;
+	struct netsw *sw;
+	struct vsw_port *p = find_port(c, &sw, &answer);
+
+	if (!p)
+		return answer;
+	if (!file && mirror_remove(p, c->root))
+		return control_error(-ENOENT, "%s/%s: is not mirrored", sw->cfg.name,
+				     vsw_port_name(p));
+	if (file)
+		answer = start_mirror(c, sw, p, file);
+	if (answer)
+		return answer;
+	log_info("port %s/%s: mirror %s", sw->cfg.name, vsw_port_name(p), file ? file : "off");
+	return port_json(sw, p);
+}

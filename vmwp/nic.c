@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * NICs of a guest: what it wishes for, as far as the switch lets it, becomes adapters on its bus
+ * and ports of switches.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "vmwp/root_priv.h"
+
+static const struct vsw_port *port_of_mac(const struct netsw *sw, const uint8_t mac[NET_MAC_LEN])
+{
+	const struct vsw_port *p = NULL;
+
+	while ((p = vsw_port_next(sw->vsw, p)))
+		if (!memcmp(vsw_port_mac(p), mac, NET_MAC_LEN))
+			return p;
+	return NULL;
+}
+
+/*
+ * The same for the same partition each time; a second partition of its name at the same time is
+ * somebody else.
+ */
+static int choose_mac(const struct netsw *sw, const struct root_nic *nic, const struct guest *g,
+		      uint32_t index, uint8_t mac[NET_MAC_LEN], char *why, size_t n)
+{
+	const struct vsw_port *other;
+	uint32_t attempt = 0;
+
+	if (nic->has_mac) {
+		char text[NET_MAC_TEXT];
+
+		memcpy(mac, nic->mac, NET_MAC_LEN);
+		other = port_of_mac(sw, mac);
+		if (!other)
+			return 0;
+		net_mac_format(mac, text);
+		snprintf(why, n, "mac=%s: port %s/%s has this address", text, sw->cfg.name,
+			 vsw_port_name(other));
+		return -EADDRINUSE;
+	}
+	do {
+		root_nic_mac(g->root->identity, hv_partition_name(g->partition), index, attempt++,
+			     mac);
+	} while (port_of_mac(sw, mac));
+	return 0;
+}
+
+static int check_room(const struct netsw *sw, char *why, size_t n)
+{
+	if (sw->guests < sw->cfg.max_guests)
+		return 0;
+	snprintf(why, n, "switch=%s: it has as many guests as it may: %u (guests= of --switch)",
+		 sw->cfg.name, sw->cfg.max_guests);
+	return -ENOSPC;
+}
+
+/* Everything the root and the switch have a say in. */
+static int configure(struct guest *g, struct netsw *sw, const struct root_nic *nic, uint32_t index,
+		     struct netvsp_config *cfg, char *why, size_t n)
+{
+	const char *partition = hv_partition_name(g->partition);
+	char key[80];
+	int err = check_room(sw, why, n);
+
+	if (!err)
+		err = root_nic_policy(&sw->cfg, nic, &cfg->policy, why, n);
+	if (!err)
+		err = root_nic_mtu(&sw->cfg, nic, &cfg->max_mtu, why, n);
+	if (!err)
+		err = choose_mac(sw, nic, g, index, cfg->mac, why, n);
+	snprintf(key, sizeof(key), "hvbus-nic %u %s", index, partition);
+	guid_from_name(&cfg->instance, key, (uint32_t)strlen(key));
+	cfg->max_queues = nic->queues;
+	cfg->port_name = *nic->name ? nic->name : NULL;
+	return err;
+}
+
+static int add_nic(struct guest *g, char *line, char *why, size_t n)
+{
+	uint32_t index = g->nr_nics;
+	struct netvsp_config cfg = { 0 };
+	struct root_nic nic;
+	struct netsw *sw;
+	char name[16];
+	int err = root_parse_wish(&nic, line, why, n);
+
+	if (err)
+		return err;
+	if (index == ROOT_MAX_NICS) {
+		snprintf(why, n, "%u NICs are the limit of a partition", ROOT_MAX_NICS);
+		return -ENOSPC;
+	}
+	sw = switch_find(g->root, nic.switch_name, why, n);
+	if (!sw)
+		return -ENOENT;
+	snprintf(name, sizeof(name), "nic%u", index);
+	cfg.name = name;
+	cfg.loop = g->root->loop;
+	err = configure(g, sw, &nic, index, &cfg, why, n);
+	if (err)
+		return err;
+	err = netvsp_create(&g->nic[index].vsp, g->bus, sw->vsw, &cfg, why, n);
+	if (err)
+		return err;
+	g->nic[index].sw = sw;
+	g->nr_nics++;
+	sw->guests++;
+	switch_port_came(sw, netvsp_port(g->nic[index].vsp));
+	return 0;
+}
+
+int nics_add(struct guest *g, const char *wishes, char *why, size_t n)
+{
+	char *copy = wishes ? strdup(wishes) : NULL, *save = NULL;
+	int err = 0;
+
+	if (!wishes)
+		return 0;
+	if (!copy)
+		return -ENOMEM;
+	for (char *line = strtok_r(copy, "\n", &save); line && !err;
+	     line = strtok_r(NULL, "\n", &save)) {
+		err = add_nic(g, line, why, n);
+		if (err && !*why)
+			snprintf(why, n, "%.64s: %s", line, strerror(-err));
+	}
+	free(copy);
+	return err;
+}
+
+void nics_remove(struct guest *g, void (*gone)(void *ctx), void *ctx)
+{
+	for (uint32_t i = 0; i < g->nr_nics; i++) {
+		struct netvsp *vsp = g->nic[i].vsp;
+
+		if (!vsp)
+			continue;
+		g->nic[i].vsp = NULL;
+		g->nic[i].sw->guests--;
+		g->closing++;
+		switch_port_leaves(g->nic[i].sw, netvsp_port(vsp));
+		netvsp_destroy(vsp, gone, ctx);
+	}
+}
+
+struct guest *nic_owner(const struct root *r, const struct vsw_port *p, uint32_t *index)
+{
+	for (struct guest *g = r->guests; g; g = g->next) {
+		for (uint32_t i = 0; i < g->nr_nics; i++) {
+			if (!g->nic[i].vsp || netvsp_port(g->nic[i].vsp) != p)
+				continue;
+			*index = i;
+			return g;
+		}
+	}
+	return NULL;
+}
