@@ -400,6 +400,8 @@ int vmbus_client_gpadl_teardown(struct vmbus_client *c, struct vmbus_chan *chan,
 	REQUIRE(chan && fake_client_gpadl(c, gpadl));
 	if (c->child.dead)
 		return -ECONNRESET;
+	if (c->work) /* the client waits for the answer */
+		c->work(c->work_ctx);
 	if (c->keep_gpadls)
 		return -ETIMEDOUT;
 	c->gpadl[gpadl - 1] = 0;
