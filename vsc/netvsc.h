@@ -77,8 +77,8 @@ struct netvsc_info {
 	uint64_t speed;	     /* bit/s; 0 = unknown */
 	bool csum, tso, rsc; /* may be sent (csum, tso); comes in (rsc) */
 	bool trusted_csum;   /* received frames may be NET_CSUM_PARTIAL */
-	uint32_t tso_max;    /* bytes of the largest frame */
-	char name[64];	     /* the root's name for it */
+	uint32_t tso_max; /* bytes of the largest frame, says the root; roots take NET_FRAME_MAX */
+	char name[64];	  /* the root's name for it */
 };
 void netvsc_info(const struct netvsc *n, struct netvsc_info *out);
 /* Packet filter: directed, multicast and broadcast frames, or nothing. Errors as open. */

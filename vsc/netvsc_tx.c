@@ -296,8 +296,7 @@ static int offload(const struct netvsc *n, uint8_t *frame, const struct net_meta
 		*value |= start << 16;
 		return 1;
 	}
-	if (!n->info.tso || len > n->info.tso_max || !m->gso_size || m->csum_offset != 16 ||
-	    len < start + 20u ||
+	if (!n->info.tso || !m->gso_size || m->csum_offset != 16 || len < start + 20u ||
 	    proto != (m->gso == NET_GSO_TCP4 ? NET_ETHERTYPE_IP4 : NET_ETHERTYPE_IP6))
 		return -EINVAL;
 	ndis_lengths(frame, m, l3, len);
