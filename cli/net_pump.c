@@ -43,13 +43,15 @@ struct pump_thread {
 	uint32_t queue, nr;
 	uint64_t spin, idle_since; /* ns; 0: not idle */
 	uint32_t looks;
+	uint64_t sleeps;
 	struct pump_queue q[PUMP_NICS];
 	struct netvsc_rx rx[BURST];
 } __attribute__((aligned(CACHE_LINE)));
 
 struct pump {
 	uint32_t nr_threads, nr_nics;
-	int ended, stop_fd, hangup; /* eventfds of ours */
+	struct vmbus_client *bus;
+	int ended, stop_fd; /* eventfds */
 	bool stop;
 	struct pump_nic nics[PUMP_NICS];
 	struct pump_thread *thread[NETVSC_MAX_QUEUES];
@@ -241,23 +243,27 @@ enough:
 
 static void wait_for_anything(struct pump_thread *t)
 {
-	struct pollfd fd[3 + PUMP_NICS] = { { t->p->stop_fd, POLLIN, 0 },
-					    { t->p->hangup, POLLIN, 0 },
-					    { netvsc_fd(t->q[0].nic, t->queue), POLLIN, 0 } };
+	struct pollfd fd[2 + PUMP_NICS] = {
+		{ t->p->stop_fd, POLLIN, 0 },
+		{ netvsc_fd(t->q[0].nic, t->queue), POLLIN, 0 }, /* also at the root's end */
+	};
 	uint64_t start = clock_ns();
 	bool sleep = true;
 	uint32_t i;
 
 	for (i = 0; i < t->nr; i++) {
-		/* Its end, too: nobody reads from a blocked one, so there is no point in looking.
-		 */
-		fd[3 + i] = (struct pollfd){ t->q[i].blocked ? -1 : t->q[i].fd, POLLIN, 0 };
-		sleep &= netvsc_arm(t->q[i].nic, t->queue);
+		/* Of a blocked one nobody would read. */
+		fd[2 + i] = (struct pollfd){ t->q[i].blocked ? -1 : t->q[i].fd, POLLIN, 0 };
+		sleep &= netvsc_arm_ring(t->q[i].nic, t->queue);
 	}
-	if (sleep)
-		poll(fd, 3 + t->nr, -1);
+	if (sleep) {
+		if (vmbus_client_arm(t->p->bus, t->queue))
+			poll(fd, 2 + t->nr, -1);
+		vmbus_client_disarm(t->p->bus, t->queue);
+		t->sleeps++;
+	}
 	for (i = 0; i < t->nr; i++)
-		netvsc_disarm(t->q[i].nic, t->queue);
+		netvsc_disarm_ring(t->q[i].nic, t->queue);
 	if (sleep && clock_ns() - start < SHORT_SLEEP)
 		t->spin = t->spin ? t->spin : 2 * SPIN_LEAST;
 	t->idle_since = 0;
@@ -338,7 +344,7 @@ static int start_threads(struct pump *p)
 	return 0;
 }
 
-int pump_start(struct pump **out, const struct pump_nic *nics, uint32_t n, int hangup)
+int pump_start(struct pump **out, struct vmbus_client *bus, const struct pump_nic *nics, uint32_t n)
 {
 	struct pump *p = calloc(1, sizeof(*p));
 	int err;
@@ -347,7 +353,7 @@ int pump_start(struct pump **out, const struct pump_nic *nics, uint32_t n, int h
 		return -ENOMEM;
 	p->nr_nics = n;
 	memcpy(p->nics, nics, n * sizeof(*nics));
-	p->hangup = hangup;
+	p->bus = bus;
 	p->ended = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	p->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	err = p->ended < 0 || p->stop_fd < 0 ? -EMFILE : start_threads(p);
@@ -391,6 +397,7 @@ void pump_stats(const struct pump *p, uint32_t nic, struct pump_stats *out)
 			out->in_bytes += q->stats.in_bytes;
 			out->out_dropped += q->stats.out_dropped;
 			out->in_dropped += q->stats.in_dropped;
+			out->sleeps += p->thread[i]->sleeps;
 		}
 }
 

@@ -19,15 +19,17 @@ struct pump_nic {
 struct pump_stats {
 	uint64_t out_frames, out_bytes, in_frames, in_bytes;
 	uint64_t out_dropped, in_dropped; /* the TAP had no room, or the frame made no sense */
+	uint64_t sleeps;		  /* of its threads */
 };
 
 struct pump;
 
 /*
- * Starts the threads for @n NICs, which are up. @hangup: readable when the root is gone. 0, or
- * -errno. The NICs stay the caller's, as do the TAPs; neither is to be touched until the end.
+ * Starts the threads for @n NICs of @bus, which are up. 0, or -errno. The NICs stay the caller's,
+ * as do the TAPs; neither is to be touched until the end.
  */
-int pump_start(struct pump **out, const struct pump_nic *nics, uint32_t n, int hangup);
+int pump_start(struct pump **out, struct vmbus_client *bus, const struct pump_nic *nics,
+	       uint32_t n);
 /* Readable when it stopped by itself: the reason is netvsc_failed() of one of the NICs. */
 int pump_fd(const struct pump *p);
 /* Stops the threads. */

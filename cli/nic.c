@@ -5,6 +5,7 @@
  * forked while there are no threads; signals are for the main thread, which waits for all that
  * can end it.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -23,8 +24,9 @@
 #include "vmbus/client.h"
 
 #define MIB	    (1u << 20)
-#define NIC_BYTES   (10 * MIB) /* guest memory of a NIC: its buffers */
-#define QUEUE_BYTES (2 * MIB)  /* of each of its queues: rings, large frames */
+#define RX_BYTES    (16 * MIB)		 /* frames that wait for their turn on the processor */
+#define NIC_BYTES   (RX_BYTES + 2 * MIB) /* guest memory of a NIC: its buffers */
+#define QUEUE_BYTES (2 * MIB)		 /* of each of its queues: rings, large frames */
 #define BASE_BYTES  (2 * MIB)
 #define END_NS	    3000000000ull /* for a command to end once it was asked to */
 
@@ -56,13 +58,28 @@ static bool parse_mac(const char *v)
 	return net_mac_parse(v, mac) && !net_mac_multicast(mac) && !net_mac_zero(mac);
 }
 
+static bool is_address(const char *v)
+{
+	char ip[64], bytes[16];
+	size_t len = strcspn(v, "/");
+	uint32_t prefix;
+
+	if (!v[len] || len >= sizeof(ip))
+		return false;
+	memcpy(ip, v, len);
+	ip[len] = '\0';
+	if (inet_pton(AF_INET, ip, bytes) == 1)
+		return parse_count(v + len + 1, 0, 32, &prefix);
+	return inet_pton(AF_INET6, ip, bytes) == 1 && parse_count(v + len + 1, 0, 128, &prefix);
+}
+
 /* One KEY=VALUE. What the root has to know is judged by the root. */
 static bool parse_key(struct nic_spec *s, const char *key, const char *v, char *why, size_t len)
 {
 	size_t at = strlen(s->wish);
 
 	if (!strcmp(key, "addr")) {
-		if (!strchr(v, '/') || strlen(v) >= sizeof(s->address))
+		if (!is_address(v) || strlen(v) >= sizeof(s->address))
 			return wrong(why, len, key, v,
 				     "an address with a prefix is needed, such as 10.0.0.2/24");
 		strcpy(s->address, v);
@@ -173,7 +190,8 @@ static void connect_root(struct session *s)
 		strcat(wishes, "\n");
 	}
 	err = hv_child_connect(&s->child, a->socket, &cfg, why, sizeof(why));
-	if (err == -ENOENT || err == -ECONNREFUSED)
+	/* The root says -ENOENT as well, of a switch. */
+	if (err == -ECONNREFUSED || (err == -ENOENT && access(a->socket, F_OK)))
 		fail(s,
 		     "%s: no root is serving there; start one with `hvbus serve --socket %s "
 		     "--switch name=%s,type=private`",
@@ -188,7 +206,9 @@ static void connect_root(struct session *s)
 static void open_nic(struct session *s, uint32_t i)
 {
 	const struct nic_spec *spec = &s->a->nic[i];
-	struct netvsc_config cfg = { .queues = spec->queues, .mtu = spec->mtu };
+	struct netvsc_config cfg = { .queues = spec->queues,
+				     .mtu = spec->mtu,
+				     .rx_bytes = RX_BYTES };
 	struct netns_tap ask = { .queues = 1 };
 	struct netvsc_info info;
 	char why[256] = "";
@@ -331,7 +351,6 @@ static void print_stats(const struct session *s)
 		for (uint32_t q = 0; q < info.queues; q++) {
 			netvsc_stats(s->nic[i].nic, q, &v);
 			sum.signals_sent += v.signals_sent;
-			sum.sleeps += v.sleeps;
 			sum.rx_bad += v.rx_bad;
 			sum.tx_requests += v.tx_requests;
 		}
@@ -340,7 +359,7 @@ static void print_stats(const struct session *s)
 			"bytes, dropped %lu out %lu in, signals %lu, sleeps %lu\n",
 			s->nic[i].tap.name, p.out_frames, p.out_bytes, sum.tx_requests, p.in_frames,
 			p.in_bytes, p.out_dropped, p.in_dropped + sum.rx_bad, sum.signals_sent,
-			sum.sleeps);
+			p.sleeps);
 	}
 }
 
@@ -351,7 +370,7 @@ static int run(struct session *s)
 	connect_root(s);
 	for (uint32_t i = 0; i < s->a->nr_nics; i++)
 		open_nic(s, i);
-	err = pump_start(&s->pump, s->nic, s->nr, hv_child_hangup_fd(s->child));
+	err = pump_start(&s->pump, s->bus, s->nic, s->nr);
 	if (err)
 		fail(s, "threads: %s", strerror(-err));
 	if (!s->a->command)

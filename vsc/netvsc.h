@@ -158,6 +158,13 @@ bool netvsc_arm(struct netvsc *n, uint32_t q);
 void netvsc_disarm(struct netvsc *n, uint32_t q);
 /* Readable when queue @q's VP is interrupted, after netvsc_arm(): for poll(2) beside other fds. */
 int netvsc_fd(struct netvsc *n, uint32_t q);
+/*
+ * The same without the VP, which is to be armed once although several devices of the bus have their
+ * channels on it: first these for all of them, and if all say true, vmbus_client_arm(), poll,
+ * vmbus_client_disarm(); then the other for all of them.
+ */
+bool netvsc_arm_ring(struct netvsc *n, uint32_t q);
+void netvsc_disarm_ring(struct netvsc *n, uint32_t q);
 /* Arms, sleeps, disarms. 1 something came, 0 time out, or netvsc_failed(). */
 int netvsc_wait(struct netvsc *n, uint32_t q, uint64_t timeout_ns);
 

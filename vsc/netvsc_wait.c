@@ -34,13 +34,24 @@ static void ended(struct nv_queue *q, int err)
 	nv_check_alive(q);
 }
 
-bool netvsc_arm(struct netvsc *n, uint32_t qi)
+bool netvsc_arm_ring(struct netvsc *n, uint32_t qi)
 {
 	struct nv_queue *q = &n->queue[qi];
 
 	netvsc_tx_flush(n, qi);
 	nv_check_alive(q);
-	return !something(q) && vmbus_client_arm(n->bus, q->vp);
+	return !something(q);
+}
+
+void netvsc_disarm_ring(struct netvsc *n, uint32_t qi)
+{
+	vmbus_chan_mask(n->queue[qi].chan);
+	nv_check_alive(&n->queue[qi]);
+}
+
+bool netvsc_arm(struct netvsc *n, uint32_t qi)
+{
+	return netvsc_arm_ring(n, qi) && vmbus_client_arm(n->bus, n->queue[qi].vp);
 }
 
 void netvsc_disarm(struct netvsc *n, uint32_t qi)
