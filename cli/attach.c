@@ -38,7 +38,8 @@ static const char usage[] =
 	"new\n"
 	"namespace, for which no rights are needed, in /run/netns/NAME, or in the caller's own. "
 	"Keys:\n"
-	"mac, vlan, queues (1 to 16), mtu, name (of the port), addr (10.0.0.2/24). COMMAND, or a\n"
+	"mac, vlan or trunk and native, queues (1 to 16), mtu, name (of the port), addr\n"
+	"(10.0.0.2/24; may be given again for more). COMMAND, or a\n"
 	"shell on a terminal, runs there, and the interface lasts as long as it; without either,\n"
 	"until SIGINT or SIGTERM. May be given several times, and together with --sg.\n";
 

@@ -172,6 +172,20 @@ static void send_reply(int sock, const struct reply *r, const struct net_tap *ta
 		_exit(1);
 }
 
+static int add_addresses(const char *name, const char *list, char *why, size_t len)
+{
+	char text[128], *next = text, *one;
+	int err = 0;
+
+	snprintf(text, sizeof(text), "%s", list);
+	while (!err && (one = strsep(&next, " "))) {
+		err = *one ? net_if_add_address(name, one) : 0;
+		if (err)
+			snprintf(why, len, "address %s of %s: %s", one, name, strerror(-err));
+	}
+	return err;
+}
+
 static void make_tap(int sock, const struct netns_tap *ask)
 {
 	struct net_tap_config cfg = { .name = ask->name,
@@ -184,20 +198,14 @@ static void make_tap(int sock, const struct netns_tap *ask)
 	struct reply r = { 0 };
 
 	r.err = net_tap_open(&tap, &cfg, r.why, sizeof(r.why));
-	if (!r.err && ask->address[0]) {
-		r.err = net_if_add_address(tap.name, ask->address);
-		if (r.err) {
-			snprintf(r.why, sizeof(r.why), "address %s of %s: %s", ask->address,
-				 tap.name, strerror(-r.err));
-			net_tap_close(&tap);
-			tap.queues = 0;
-		}
+	if (!r.err) {
+		r.err = add_addresses(tap.name, ask->address, r.why, sizeof(r.why));
+		memcpy(r.name, tap.name, sizeof(r.name));
+		send_reply(sock, &r, r.err ? NULL : &tap);
+		net_tap_close(&tap);
+	} else {
+		send_reply(sock, &r, NULL);
 	}
-	memcpy(r.name, tap.name, sizeof(r.name));
-	send_reply(sock, &r, r.err ? NULL : &tap);
-	if (!r.err)
-		for (uint32_t i = 0; i < tap.queues; i++)
-			close(tap.fd[i]);
 }
 
 static void become(const struct netns_config *cfg, pid_t parent)

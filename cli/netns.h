@@ -31,8 +31,8 @@ struct netns {
 };
 
 struct netns_tap {
-	char name[16];	  /* "" = the kernel's choice */
-	char address[64]; /* "" = none */
+	char name[16];	   /* "" = the kernel's choice */
+	char address[128]; /* several, with blanks between; "" = none */
 	uint8_t mac[NET_MAC_LEN];
 	uint32_t queues, mtu;
 	bool offloads;

@@ -79,10 +79,13 @@ static bool parse_key(struct nic_spec *s, const char *key, const char *v, char *
 	size_t at = strlen(s->wish);
 
 	if (!strcmp(key, "addr")) {
-		if (!is_address(v) || strlen(v) >= sizeof(s->address))
+		if (!is_address(v))
 			return wrong(why, len, key, v,
 				     "an address with a prefix is needed, such as 10.0.0.2/24");
-		strcpy(s->address, v);
+		at = strlen(s->address);
+		if ((size_t)snprintf(s->address + at, sizeof(s->address) - at, "%s%s",
+				     at ? " " : "", v) >= sizeof(s->address) - at)
+			return wrong(why, len, key, v, "too many addresses");
 		return true;
 	}
 	if (!strcmp(key, "queues") && !parse_count(v, 1, NETVSC_MAX_QUEUES, &s->queues))
@@ -94,9 +97,11 @@ static bool parse_key(struct nic_spec *s, const char *key, const char *v, char *
 			     "an address of one adapter is needed, such as 00:15:5d:01:02:03");
 	if (!strcmp(key, "switch"))
 		snprintf(s->switch_name, sizeof(s->switch_name), "%s", v);
-	else if (!strstr(" queues mtu mac vlan name ", key) || strchr(key, ' '))
-		return wrong(why, len, key, v,
-			     "unknown key; there are switch, mac, vlan, queues, mtu, name, addr");
+	else if (!strstr(" queues mtu mac vlan trunk native name ", key) || strchr(key, ' '))
+		return wrong(
+			why, len, key, v,
+			"unknown key; there are switch, mac, vlan, trunk, native, queues, mtu, "
+			"name, addr");
 	if (!*v)
 		return wrong(why, len, key, v, "a value is needed");
 	if ((size_t)snprintf(s->wish + at, sizeof(s->wish) - at, "%s%s=%s", at ? "," : "nic ", key,

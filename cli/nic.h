@@ -9,8 +9,8 @@
 #include "cli/net_pump.h"
 
 struct nic_spec {
-	char wish[256]; /* for the root: all but what is ours */
-	char address[64];
+	char wish[256];	   /* for the root: all but what is ours */
+	char address[128]; /* several, with blanks between */
 	char switch_name[64];
 	uint32_t queues, mtu; /* 0 = not given */
 };
