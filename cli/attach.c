@@ -2,7 +2,8 @@
 /*
  * hvbus attach: become a child partition and export its disk. The NBD server is nbdkit with
  * our plugin; this command finds both, looks after the socket, and reports how it ended.
- * Or run a program that wants a SCSI generic device: our preload library is one for it.
+ * Or run a program that wants a SCSI generic device: our preload library is one for it. Or have
+ * synthetic NICs as network interfaces, see nic.c.
  */
 #include <errno.h>
 #include <limits.h>
@@ -18,18 +19,29 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "cli/nic.h"
 #include "cli/sg/sg.h"
 #include "vsc/disk_place.h"
 
 static const char usage[] =
 	"usage: hvbus attach --socket S --disk CTL:LUN --nbd UNIXSOCK\n"
-	"       hvbus attach --socket S --disk CTL:LUN --sg [--sg-path P] -- COMMAND...\n\n"
+	"       hvbus attach --socket S --disk CTL:LUN --sg [--sg-path P] -- COMMAND...\n"
+	"       hvbus attach --socket S --nic switch=NAME[,KEY=VALUE...] [--netns new|NAME] [-- "
+	"COMMAND...]\n\n"
 	"Become a child partition of the root at S and export the synthetic disk CTL:LUN on the\n"
 	"Unix socket UNIXSOCK to any NBD client, until SIGINT or SIGTERM or until the root goes\n"
 	"away. Needs nbdkit (Debian package nbdkit).\n\n"
 	"With --sg, become COMMAND, for which P is a SCSI generic device (SG_IO) that is this\n"
 	"disk: a child partition of its own from the moment it opens P. The exit status is that\n"
-	"of COMMAND.\n";
+	"of COMMAND.\n\n"
+	"With --nic, have a synthetic NIC on a switch of the root as a network interface: in a "
+	"new\n"
+	"namespace, for which no rights are needed, in /run/netns/NAME, or in the caller's own. "
+	"Keys:\n"
+	"mac, vlan or trunk and native, queues (1 to 16), mtu, name (of the port), addr\n"
+	"(10.0.0.2/24; may be given again for more). COMMAND, or a\n"
+	"shell on a terminal, runs there, and the interface lasts as long as it; without either,\n"
+	"until SIGINT or SIGTERM. May be given several times, and together with --sg.\n";
 
 static const char examples[] =
 	"  hvbus attach --socket /tmp/s --disk 0:0 --nbd /tmp/nbd &\n"
@@ -42,11 +54,15 @@ static const char examples[] =
 	"  hvbus attach --socket /tmp/s --disk 0:0 --sg -- sg_inq " SG_DEFAULT_PATH "\n"
 	"  hvbus attach --socket /tmp/s --disk 0:0 --sg -- sdparm --all " SG_DEFAULT_PATH "\n"
 	"  hvbus attach --socket /tmp/s --disk 0:0 --sg -- iscsi-test-cu "
-	"--dataloss " SG_DEFAULT_PATH "\n";
+	"--dataloss " SG_DEFAULT_PATH "\n"
+	"  hvbus attach --socket /tmp/s --nic switch=lan,addr=10.0.0.2/24 --netns new -- ping "
+	"10.0.0.1\n"
+	"  hvbus attach --socket /tmp/s --nic switch=lan,queues=4 --netns new -- iperf3 -s\n";
 
 struct attach {
 	const char *socket, *nbd, *disk, *queues, *sg_path;
 	bool sg;
+	struct nic_args nic;
 };
 
 static volatile sig_atomic_t server_pid;
@@ -85,6 +101,43 @@ static void set_sg_path(void *c, const char *v)
 	((struct attach *)c)->sg_path = v;
 }
 
+static void set_nic(void *c, const char *v)
+{
+	struct nic_args *n = &((struct attach *)c)->nic;
+	char why[320];
+
+	if (n->nr_nics == PUMP_NICS)
+		cli_die(CLI_USAGE, "--nic: %u of them are the most", PUMP_NICS);
+	if (!nic_parse(&n->nic[n->nr_nics], v, why, sizeof(why)))
+		cli_die(CLI_USAGE, "--nic: %s", why);
+	n->nr_nics++;
+}
+
+static void set_tap(void *c, const char *v)
+{
+	struct nic_args *n = &((struct attach *)c)->nic;
+
+	if (!*v || strlen(v) > 15 || strpbrk(v, "/ "))
+		cli_die(CLI_USAGE,
+			"--tap=%s: the name of an interface is needed, at most 15 letters", v);
+	if (n->nr_taps == PUMP_NICS)
+		cli_die(CLI_USAGE, "--tap: %u of them are the most", PUMP_NICS);
+	n->tap[n->nr_taps++] = v;
+}
+
+static void set_netns(void *c, const char *v)
+{
+	if (!*v || strchr(v, '/') || *v == '.')
+		cli_die(CLI_USAGE, "--netns=%s: 'new', or a name below /run/netns, is needed", v);
+	((struct attach *)c)->nic.netns = v;
+}
+
+static void set_stats(void *c, const char *v)
+{
+	(void)v;
+	((struct attach *)c)->nic.stats = true;
+}
+
 static const struct cli_option options[] = {
 	{ "socket", "S", "Unix socket of the root", set_socket },
 	{ "disk", "CTL:LUN", "which disk (default 0:0)", set_disk },
@@ -92,6 +145,11 @@ static const struct cli_option options[] = {
 	{ "queues", "N", "channels of --nbd, 1 to 16 (default 4)", set_queues },
 	{ "sg", NULL, "run COMMAND with the disk as a SCSI generic device", set_sg },
 	{ "sg-path", "P", "path of that device (default " SG_DEFAULT_PATH ")", set_sg_path },
+	{ "nic", "KEYS", "an adapter: switch=NAME[,KEY=VALUE...]", set_nic },
+	{ "tap", "IFNAME", "name of its interface (default eth0, or hvN outside)", set_tap },
+	{ "netns", "NAME|new", "network namespace of the interface (default: this one)",
+	  set_netns },
+	{ "stats", NULL, "with --nic: a line of counters at the end", set_stats },
 	{ NULL, NULL, NULL, NULL },
 };
 
@@ -227,12 +285,10 @@ static void set_preload(const char *library)
 	set_env("LD_PRELOAD", list);
 }
 
-/*
- * This process becomes the command: signals and the exit status are its own, and there is
- * nobody in between who could get them wrong.
- */
-static int run_sg(const struct attach *a, char **command)
+/* What the command needs in its environment to find the device. */
+static void prepare_sg(void *ctx)
 {
+	const struct attach *a = ctx;
 	char library[PATH_MAX], socket[PATH_MAX];
 
 	find_library(library, sizeof(library), "libhvbus-sg.so", "../lib/hvbus/");
@@ -243,25 +299,75 @@ static int run_sg(const struct attach *a, char **command)
 	set_env(SG_ENV_DISK, a->disk);
 	set_env(SG_ENV_PATH, a->sg_path);
 	set_preload(library);
+}
+
+/*
+ * This process becomes the command: signals and the exit status are its own, and there is
+ * nobody in between who could get them wrong.
+ */
+static int run_sg(struct attach *a, char **command)
+{
+	prepare_sg(a);
 	execvp(command[0], command);
 	cli_die(errno == ENOENT ? 127 : 126, "%s: %s", command[0], strerror(errno));
+}
+
+/* ---- adapters --------------------------------------------------------------------------- */
+
+/* A person at a terminal who gives no command wants a shell. */
+static char **shell(void)
+{
+	static char fallback[] = "/bin/sh", *command[2];
+	char *name = getenv("SHELL");
+
+	if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO))
+		return NULL;
+	command[0] = name && *name ? name : fallback;
+	return command;
+}
+
+static int run_nics(struct attach *a, char **command)
+{
+	struct nic_args *n = &a->nic;
+
+	n->socket = a->socket;
+	n->command = command ? command : shell();
+	if (a->sg) {
+		n->prepare = prepare_sg;
+		n->ctx = a;
+	}
+	return nic_run(n);
+}
+
+/* ---- which of them -------------------------------------------------------------------------- */
+
+static void check_usage(const struct attach *a, const char *rest)
+{
+	if (rest && !a->sg && !a->nic.nr_nics)
+		cli_die(CLI_USAGE, "unexpected '%s'", rest);
+	if (!a->socket)
+		cli_die(CLI_USAGE, "--socket is missing");
+	if (!a->nbd && !a->sg && !a->nic.nr_nics)
+		cli_die(CLI_USAGE, "--nbd is missing: the Unix socket to export the disk on; or "
+				   "--sg with a command; or --nic");
+	if (a->nbd && (a->sg || a->nic.nr_nics))
+		cli_die(CLI_USAGE, "--nbd and --%s: one at a time", a->sg ? "sg" : "nic");
+	if (a->sg && !rest)
+		cli_die(CLI_USAGE, "--sg needs a command: --sg -- sg_inq %s", a->sg_path);
+	if (!a->nic.nr_nics && (a->nic.nr_taps || a->nic.netns || a->nic.stats))
+		cli_die(CLI_USAGE, "--tap, --netns and --stats are for --nic");
+	if (a->nic.nr_taps > a->nic.nr_nics)
+		cli_die(CLI_USAGE, "more --tap than --nic");
 }
 
 int cmd_attach(int argc, char **argv)
 {
 	struct attach a = { .disk = "0:0", .queues = "4", .sg_path = SG_DEFAULT_PATH };
 	int i = cli_parse(argc, argv, options, usage, examples, &a);
+	char **command = i < argc ? argv + i : NULL;
 
-	if (i < argc && !a.sg)
-		cli_die(CLI_USAGE, "unexpected '%s'", argv[i]);
-	if (!a.socket)
-		cli_die(CLI_USAGE, "--socket is missing");
-	if (!a.nbd && !a.sg)
-		cli_die(CLI_USAGE, "--nbd is missing: the Unix socket to export the disk on; or "
-				   "--sg with a command");
-	if (a.nbd && a.sg)
-		cli_die(CLI_USAGE, "--nbd and --sg: one at a time");
-	if (a.sg && i == argc)
-		cli_die(CLI_USAGE, "--sg needs a command: --sg -- sg_inq %s", a.sg_path);
-	return a.sg ? run_sg(&a, argv + i) : export_nbd(&a);
+	check_usage(&a, command ? *command : NULL);
+	if (a.nic.nr_nics)
+		return run_nics(&a, command);
+	return a.sg ? run_sg(&a, command) : export_nbd(&a);
 }

@@ -77,8 +77,8 @@ struct netvsc_info {
 	uint64_t speed;	     /* bit/s; 0 = unknown */
 	bool csum, tso, rsc; /* may be sent (csum, tso); comes in (rsc) */
 	bool trusted_csum;   /* received frames may be NET_CSUM_PARTIAL */
-	uint32_t tso_max;    /* bytes of the largest frame */
-	char name[64];	     /* the root's name for it */
+	uint32_t tso_max; /* bytes of the largest frame, says the root; roots take NET_FRAME_MAX */
+	char name[64];	  /* the root's name for it */
 };
 void netvsc_info(const struct netvsc *n, struct netvsc_info *out);
 /* Packet filter: directed, multicast and broadcast frames, or nothing. Errors as open. */
@@ -105,21 +105,26 @@ struct netvsc_tx {
 };
 
 /*
- * -EAGAIN: no section or no room in the ring: flush, wait, try again. Otherwise exactly one
- * netvsc_tx_commit() follows; a second begin gives the same memory.
+ * -EAGAIN: no section or no room in the ring: flush, wait, try again. netvsc_failed(). Otherwise
+ * one netvsc_tx_commit() follows; a second begin gives the same memory. At least 320 bytes are
+ * in iov[0].
  */
 int netvsc_tx_begin(struct netvsc *n, uint32_t q, struct netvsc_tx *tx);
 /*
  * Queues the frame of @len bytes (14..NET_FRAME_MAX, not more than the MTU without GSO) that is in
  * tx->iov now. @meta: tag and offloads as in net/frame.h (NULL: none). Frames with partial
- * checksums or GSO are left as the caller made them: lengths and pseudo header right.
- * len 0: nothing is sent. -EINVAL: a frame or metadata that cannot be sent; nothing is sent.
+ * checksums or GSO are given as frame.h has them: lengths and pseudo header right. A frame that
+ * starts up to 16 bytes behind the memory given (its tag was taken out) says so in
+ * tx->iov[0]. len 0: nothing is sent. -EINVAL: a frame or metadata that cannot be sent; nothing is
+ * sent.
  */
 int netvsc_tx_commit(struct netvsc *n, uint32_t q, const struct netvsc_tx *tx, uint32_t len,
 		     const struct net_meta *meta);
 void netvsc_tx_flush(struct netvsc *n, uint32_t q);
 /* Frames handed over that the root has not completed. */
 uint32_t netvsc_tx_pending(const struct netvsc *n, uint32_t q);
+/* On which queue the root wants frames of the flow with this hash. Any thread. */
+uint32_t netvsc_tx_queue(const struct netvsc *n, uint32_t hash);
 
 /* ---- receiving ----------------------------------------------------------------------- */
 
@@ -130,12 +135,13 @@ struct netvsc_rx {
 	struct net_meta meta; /* tag, hash; csum GOOD, PARTIAL (start and offset to be found by who
 				 needs them), UNKNOWN */
 	bool large;	      /* longer than the MTU: from the root's large-send path, TCP */
+	bool ip4_stale;	      /* the IPv4 header checksum is verified, but not what it should be */
 };
 
 /*
  * Frames that are there, without waiting: how many of @max, 0, or netvsc_failed(). Also takes
  * what else came: transmit completions, answers, link changes. Frames stay valid until
- * netvsc_rx_done().
+ * netvsc_rx_done(), which is due after each call that returned some.
  */
 int netvsc_rx(struct netvsc *n, uint32_t q, struct netvsc_rx *out, int max);
 /* Gives the frames back to the root and publishes that. */
@@ -145,13 +151,20 @@ void netvsc_rx_done(struct netvsc *n, uint32_t q);
 
 /*
  * About to sleep: flushes, asks the root for signals, looks once more. False: there is something
- * after all.
+ * after all. Either way netvsc_disarm() follows before anything else.
  */
 bool netvsc_arm(struct netvsc *n, uint32_t q);
 /* Awake: no signals needed until the next arm. Takes the interrupt. */
 void netvsc_disarm(struct netvsc *n, uint32_t q);
 /* Readable when queue @q's VP is interrupted, after netvsc_arm(): for poll(2) beside other fds. */
 int netvsc_fd(struct netvsc *n, uint32_t q);
+/*
+ * The same without the VP, which is to be armed once although several devices of the bus have their
+ * channels on it: first these for all of them, and if all say true, vmbus_client_arm(), poll,
+ * vmbus_client_disarm(); then the other for all of them.
+ */
+bool netvsc_arm_ring(struct netvsc *n, uint32_t q);
+void netvsc_disarm_ring(struct netvsc *n, uint32_t q);
 /* Arms, sleeps, disarms. 1 something came, 0 time out, or netvsc_failed(). */
 int netvsc_wait(struct netvsc *n, uint32_t q, uint64_t timeout_ns);
 

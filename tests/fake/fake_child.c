@@ -15,6 +15,8 @@
 		}                                                                                  \
 	} while (0)
 
+#define FAKE_CHILD_GPADLS 64
+
 struct fake_chan {
 	struct vmbus_client *client;
 	struct vmbus_chan *host, *guest;
@@ -39,8 +41,10 @@ struct vmbus_client {
 	void (*work)(void *ctx);
 	void *work_ctx;
 	uint16_t subs;
-	bool rescinded;
-	int fail_open;
+	bool rescinded, keep_gpadls;
+	int fail_open, fail_gpadl;
+	uint64_t gpadl[FAKE_CHILD_GPADLS]; /* first page; names count from 1 */
+	uint32_t next_gpadl;
 	struct fake_client_counts counts;
 };
 
@@ -128,6 +132,22 @@ void fake_client_fail_open(struct vmbus_client *c, int err)
 void fake_client_fail_alloc(struct vmbus_client *c, uint32_t n)
 {
 	c->child.fail_alloc = n;
+}
+
+uint64_t fake_client_gpadl(struct vmbus_client *c, uint32_t gpadl)
+{
+	REQUIRE(gpadl && gpadl <= c->next_gpadl && c->gpadl[gpadl - 1]);
+	return c->gpadl[gpadl - 1];
+}
+
+void fake_client_fail_gpadl(struct vmbus_client *c, int err)
+{
+	c->fail_gpadl = err;
+}
+
+void fake_client_keep_gpadls(struct vmbus_client *c)
+{
+	c->keep_gpadls = true;
 }
 
 const struct fake_client_counts *fake_client_counts(const struct vmbus_client *c)
@@ -357,6 +377,55 @@ int vmbus_client_wait(struct vmbus_client *c, uint32_t vp, uint64_t timeout_ns)
 	if (c->work)
 		c->work(c->work_ctx);
 	return c->counts.signals_to_guest != before;
+}
+
+int vmbus_client_gpadl_create(struct vmbus_client *c, struct vmbus_chan *chan, uint64_t gpa,
+			      uint32_t npages, uint32_t *gpadl)
+{
+	int err = c->fail_gpadl;
+
+	c->fail_gpadl = 0;
+	if (err)
+		return err;
+	REQUIRE(chan && npages && c->next_gpadl < FAKE_CHILD_GPADLS);
+	REQUIRE(gpa % 4096 == 0 && gpa + npages * 4096ull <= c->child.size);
+	c->gpadl[c->next_gpadl++] = gpa;
+	c->counts.gpadls++;
+	*gpadl = c->next_gpadl;
+	return 0;
+}
+
+int vmbus_client_gpadl_teardown(struct vmbus_client *c, struct vmbus_chan *chan, uint32_t gpadl)
+{
+	REQUIRE(chan && fake_client_gpadl(c, gpadl));
+	if (c->child.dead)
+		return -ECONNRESET;
+	if (c->work) /* the client waits for the answer */
+		c->work(c->work_ctx);
+	if (c->keep_gpadls)
+		return -ETIMEDOUT;
+	c->gpadl[gpadl - 1] = 0;
+	c->counts.gpadls--;
+	return 0;
+}
+
+/* Nobody sleeps in poll(2) here: what the test does between arm and disarm is the sleep. */
+int vmbus_client_fd(struct vmbus_client *c, uint32_t vp)
+{
+	REQUIRE(vp < c->child.vps);
+	return -EOPNOTSUPP;
+}
+
+bool vmbus_client_arm(struct vmbus_client *c, uint32_t vp)
+{
+	REQUIRE(vp < c->child.vps);
+	return !c->child.dead;
+}
+
+int vmbus_client_disarm(struct vmbus_client *c, uint32_t vp)
+{
+	REQUIRE(vp < c->child.vps);
+	return c->child.dead ? -ECONNRESET : 0;
 }
 
 void vmbus_client_poll(struct vmbus_client *c)

@@ -39,8 +39,16 @@ void fake_client_fail_open(struct vmbus_client *c, int err);
 /* The allocation of guest pages after @n more fails. */
 void fake_client_fail_alloc(struct vmbus_client *c, uint32_t n);
 
+/* The first page of the buffer that the client described as GPADL @gpadl. */
+uint64_t fake_client_gpadl(struct vmbus_client *c, uint32_t gpadl);
+/* The next description of a buffer fails with @err. */
+void fake_client_fail_gpadl(struct vmbus_client *c, int err);
+/* From now on the root does not let go of buffers. */
+void fake_client_keep_gpadls(struct vmbus_client *c);
+
 struct fake_client_counts {
 	uint32_t pages_used; /* guest pages allocated and not given back, rings too */
+	uint32_t gpadls;     /* described and not torn down */
 	uint32_t opens, closes, waits, signals_to_host, signals_to_guest;
 };
 const struct fake_client_counts *fake_client_counts(const struct vmbus_client *c);
