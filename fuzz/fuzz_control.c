@@ -42,7 +42,7 @@ int __real_pthread_create(pthread_t *t, const pthread_attr_t *a, void *(*fn)(voi
 #define PEERS	 6
 #define FD_TABLE 128
 #define LINES	 64
-#define LINE_MAX 2048
+#define LINE_BYTES 2048
 #define TURNS	 40
 
 struct peer {
@@ -256,7 +256,7 @@ static void line(const char *text, size_t len)
 		turn(TURNS);
 		return;
 	default:
-		request(text, len < LINE_MAX ? len : LINE_MAX);
+		request(text, len < LINE_BYTES ? len : LINE_BYTES);
 	}
 }
 

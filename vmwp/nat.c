@@ -24,6 +24,7 @@ struct nat {
 struct nat_host {
 	struct loop *loop;
 	struct loop_fd lf;
+	pid_t pid;
 	bool gone; /* the process: no NAT can be started any more */
 	uint64_t last_id;
 	struct nat *nat[NAT_MAX];
@@ -87,6 +88,12 @@ static void process_gone(struct nat_host *h)
 {
 	loop_fd_del(h->loop, &h->lf);
 	h->gone = true;
+	for (uint32_t i = 0; i < NAT_MAX; i++) {
+		if (!h->nat[i])
+			continue;
+		h->nat[i]->n.running = false; /* they end with it */
+		h->nat[i]->n.pid = 0;
+	}
 	log_error("the process that starts NATs is gone: NATs end, and none can be started");
 }
 
@@ -121,16 +128,15 @@ static void on_report(struct loop_fd *lf, uint32_t events)
 static int start_process(struct nat_host *h, enum sandbox_mode mode)
 {
 	int pair[2];
-	pid_t pid;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
 		return -errno;
-	pid = fork();
-	if (!pid)
+	h->pid = fork();
+	if (!h->pid)
 		nat_main(pair[1], mode);
 	close(pair[1]);
 	h->lf.fd = pair[0];
-	return pid < 0 ? -errno : 0;
+	return h->pid < 0 ? -errno : 0;
 }
 
 int nat_host_create(struct nat_host **out, struct loop *loop, enum sandbox_mode mode)
@@ -185,15 +191,19 @@ void nat_host_destroy(struct nat_host *h)
 	free(h);
 }
 
+int nat_host_pid(const struct nat_host *h)
+{
+	return h->pid;
+}
+
 /* ---- one NAT -----------------------------------------------------------------------------------
  */
 
-static int order(const struct nat_host *h, uint32_t what, uint64_t id, const struct nat_net *net)
+static int order(const struct nat *t, uint32_t what)
 {
-	struct nat_order o = { .what = what, .id = id };
+	struct nat_order o = { .what = what, .id = t->id, .pid = t->n.pid, .net = t->n.net };
+	const struct nat_host *h = t->host;
 
-	if (net)
-		o.net = *net;
 	if (h->gone || send(h->lf.fd, &o, sizeof(o), MSG_NOSIGNAL | MSG_DONTWAIT) != sizeof(o))
 		return -EIO;
 	return 0;
@@ -216,18 +226,27 @@ static void host_mac(const struct nat_net *net, uint8_t mac[NET_MAC_LEN])
 	memcpy(mac + 2, &host, sizeof(host));
 }
 
-static int connect_port(struct nat *t, struct nat_host *h, struct vsw *sw, const char *port,
-			char *why, size_t n)
+static void hung_up(void *ctx)
+{
+	struct nat *t = ctx;
+
+	t->n.running = false;
+	order(t, NAT_AGAIN); /* if it cannot be sent, no other could be started either */
+}
+
+static int connect_port(struct nat *t, struct vsw *sw, const char *port, char *why, size_t n)
 {
 	struct port_sock_config cfg = {
 		.name = port,
 		.role = VSW_HOST,
 		.mtu = NAT_MTU,
 		.policy = { .mac_spoofing = true }, /* the name server's address is another */
+		.gone = hung_up,
+		.ctx = t,
 	};
 
 	host_mac(&t->n.net, cfg.mac);
-	return port_sock_create(&t->sock, h->loop, sw, &cfg, why, n);
+	return port_sock_create(&t->sock, t->host->loop, sw, &cfg, why, n);
 }
 
 int nat_create(struct nat **out, struct nat_host *h, struct vsw *sw, const char *port,
@@ -248,8 +267,8 @@ int nat_create(struct nat **out, struct nat_host *h, struct vsw *sw, const char 
 	if (!t)
 		return -ENOMEM;
 	*t = (struct nat){ .host = h, .id = ++h->last_id, .n.net = *net };
-	err = connect_port(t, h, sw, port, why, n);
-	if (!err && order(h, NAT_START, t->id, net))
+	err = connect_port(t, sw, port, why, n);
+	if (!err && order(t, NAT_START))
 		err = refuse(-EIO, "the process that starts NATs is gone; restart the root", why,
 			     n);
 	if (err) {
@@ -268,7 +287,7 @@ void nat_destroy(struct nat *t)
 	for (uint32_t i = 0; i < NAT_MAX; i++)
 		if (t->host->nat[i] == t)
 			t->host->nat[i] = NULL;
-	order(t->host, NAT_STOP, t->id, NULL); /* if it cannot be sent: the socket's end ends it */
+	order(t, NAT_STOP); /* if it cannot be sent: the socket's end ends it */
 	port_sock_destroy(t->sock);
 	free(t);
 }

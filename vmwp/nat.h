@@ -71,6 +71,9 @@ int nat_host_create(struct nat_host **out, struct loop *loop, enum sandbox_mode 
 /* Its NATs are destroyed. Waits until all processes have ended. NULL: nothing. */
 void nat_host_destroy(struct nat_host *h);
 
+/* Of the process, for tests. */
+int nat_host_pid(const struct nat_host *h);
+
 /* ---- one NAT --------------------------------------------------------------------------------- */
 
 struct nat;

@@ -165,6 +165,15 @@ static void stop(struct one *o)
 	o->id = 0;
 }
 
+/* One that hung up is of no use, but need not have ended if a guest has taken it over. */
+static void start_again(struct one *o, int32_t pid)
+{
+	if (!o->pid || o->pid != pid)
+		return;
+	kill(o->pid, SIGKILL);
+	bury(o);
+}
+
 /* ---- orders ------------------------------------------------------------------------------------
  */
 
@@ -184,6 +193,8 @@ static void obey(const struct nat_order *order)
 		return;
 	if (order->what == NAT_STOP)
 		stop(o);
+	else if (order->what == NAT_AGAIN)
+		start_again(o, order->pid);
 	else if (order->what == NAT_START)
 		*o = (struct one){ .id = order->id, .net = order->net };
 }

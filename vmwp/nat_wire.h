@@ -11,6 +11,7 @@
 enum nat_what {
 	NAT_START, /* order: of net */
 	NAT_STOP,  /* order */
+	NAT_AGAIN, /* order: end the process @pid of it, if it is still that, and start another */
 	NAT_BEGAN, /* report: a descriptor comes along, the root's end of the frames' socket */
 	NAT_ENDED, /* report */
 };
@@ -18,6 +19,7 @@ enum nat_what {
 struct nat_order {
 	uint32_t what;
 	uint64_t id; /* never used twice */
+	int32_t pid;
 	struct nat_net net;
 };
 
