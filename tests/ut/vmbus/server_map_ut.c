@@ -587,16 +587,21 @@ static void *race_main(void *arg)
 	(void)arg;
 	while (!load_acquire(&race.stop)) {
 		struct vmbus_buffer *b;
+		int err;
 
-		if (vmbus_device_map(m.toy.dev, 900, &b)) {
+		/* Who is told to unmap has to know what: it is told once. */
+		pthread_mutex_lock(&race.lock);
+		err = vmbus_device_map(m.toy.dev, 900, &b);
+		if (!err) {
+			race.b = b;
+			b->data[turn % b->len] = 1;
+		}
+		pthread_mutex_unlock(&race.lock);
+		if (err) {
 			sched_yield();
 			continue;
 		}
-		b->data[turn % b->len] = 1;
 		__atomic_add_fetch(&race.mapped, 1, __ATOMIC_RELAXED);
-		pthread_mutex_lock(&race.lock);
-		race.b = b;
-		pthread_mutex_unlock(&race.lock);
 		if (turn++ % 2)
 			race_let_go(NULL);
 		while (!load_acquire(&race.stop)) {
