@@ -103,6 +103,10 @@ $(B)/%.o: %.c Makefile
 	$(call say,CC,$<)
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
+# Tests are compiled more often than they run: what they test is optimised, they are not.
+# (Unoptimised, gcc thinks of lengths that the checks before have ruled out.)
+$(B)/tests/%.o: OPT := -O0 -fno-omit-frame-pointer $(if $(filter clang%,$(notdir $(CC))),,-Wno-stringop-overread)
+
 define layer_archive
 $(call lib,$(1)): $(call obj,$(SRC_$(1)))
 	@mkdir -p $$(@D)
