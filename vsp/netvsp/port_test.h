@@ -16,7 +16,11 @@ struct loop;
 struct port_test;
 
 #define PORT_TEST_ETHERTYPE 0x88b5u
-#define PORT_TEST_MAGIC	    0x74736574u /* "test" */
+#define PORT_TEST_MAC                                                                              \
+	{                                                                                          \
+		0x00, 0x15, 0x5d, 0xff, 0xff, 0xfe                                                 \
+	}			    /* unless another is given */
+#define PORT_TEST_MAGIC 0x74736574u /* "test" */
 
 enum port_test_op {
 	PORT_TEST_COUNT = 1,  /* the frame is counted, by its sequence number too */
