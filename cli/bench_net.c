@@ -234,6 +234,9 @@ static double median(const double *v, uint32_t n)
 
 static void measure(struct bench *b, struct row *r)
 {
+	/* As large as the root segments them. */
+	if (r->size > PORT_TEST_LARGE && r->size > b->a.info.tso_max)
+		r->size = b->a.info.tso_max;
 	for (r->rounds = 0; r->rounds < b->rounds; r->rounds++) {
 		cli_progress("%s, %u bytes: round %u of %u", path_names[r->path], r->size,
 			     r->rounds + 1, b->rounds);

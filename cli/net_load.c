@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/iov.h"
 #include "vsp/netvsp/port_test.h"
 
 #define RX_BURST  64
@@ -68,31 +67,45 @@ void net_end_peer(struct net_end *a, struct net_end *b)
 
 /* ---- frames ------------------------------------------------------------------------ */
 
+/* Frames of @size bytes to @e's peer start like this. */
+static const struct net_load_head *head_for(struct net_end *e, uint32_t size)
+{
+	struct net_load_head *h = &e->head;
+
+	if (h->size != size || memcmp(h->bytes, e->peer, NET_MAC_LEN)) {
+		h->size = size;
+		h->order_at =
+			port_test_frame(h->bytes, e->peer, e->info.mac, size, &h->meta);
+	}
+	return h;
+}
+
 /* One frame with @o in it. -EAGAIN: no room now. */
 static int put(struct net_end *e, uint32_t size, const struct port_test_order *o)
 {
-	uint8_t head[PORT_TEST_MIN + 40];
-	struct net_meta meta;
+	const struct net_load_head *h = head_for(e, size);
+	uint32_t start = h->order_at + (uint32_t)sizeof(*o), first;
 	struct netvsc_tx tx;
-	uint32_t at;
+	uint8_t *to;
 	int err = netvsc_tx_begin(e->nic, 0, &tx);
 
 	if (err)
 		return err;
-	at = port_test_frame(head, e->peer, e->info.mac, size, &meta);
-	memcpy(head + at, o, sizeof(*o));
-	iov_from_buf(tx.iov, 2, 0, head, at + sizeof(*o));
+	to = tx.iov[0].iov_base; /* has room for headers */
+	memcpy(to, h->bytes, h->order_at);
+	memcpy(to + h->order_at, o, sizeof(*o));
 	/* The rest of the payload is written fresh too: a sender's frames come from somewhere. */
-	iov_fill(tx.iov, 2, at + sizeof(*o), (int)o->seq, size - at - sizeof(*o));
-	return netvsc_tx_commit(e->nic, 0, &tx, size, &meta);
+	first = tx.iov[0].iov_len < size ? (uint32_t)tx.iov[0].iov_len : size;
+	memset(to + start, (int)o->seq, first - start);
+	memset(tx.iov[1].iov_base, (int)o->seq, size - first);
+	return netvsc_tx_commit(e->nic, 0, &tx, size, &h->meta);
 }
 
-/* The order in a received frame, if there is one. */
+/* The order in a received frame, if there is one; a frame's headers are in one piece. */
 static bool get(const struct netvsc_rx *r, struct port_test_order *o)
 {
-	uint8_t head[PORT_TEST_MIN + 40];
-	uint32_t len = (uint32_t)iov_to_buf(r->iov, r->iovcnt, 0, head, sizeof(head));
-	uint32_t at = port_test_find(head, len);
+	const uint8_t *head = r->iov[0].iov_base;
+	uint32_t at = port_test_find(head, (uint32_t)r->iov[0].iov_len);
 
 	if (at)
 		memcpy(o, head + at, sizeof(*o));
@@ -114,23 +127,41 @@ static uint64_t touch(const struct netvsc_rx *r)
 
 struct stream {
 	struct net_load *l;
+	uint32_t window;
 	uint64_t sent, got, next, lost, start, end, heard;
 };
 
+/*
+ * What is under way fits a third of the receive buffer: the rest is for frames that were read
+ * and are still to be given back, and a switch that shares a buffer refuses whoever has more.
+ */
+#define WAY_BYTES (8u << 20)
+#define RX_SECTION 1728u
+
+static uint32_t window_of(const struct net_load *l)
+{
+	uint32_t sections = l->size / (RX_SECTION - 128u) + 1;
+	uint32_t most = WAY_BYTES / 3 / RX_SECTION / sections;
+
+	return l->window < most ? l->window : most;
+}
+
 static void stream_begin(struct stream *s, struct net_load *l)
 {
-	*s = (struct stream){ .l = l, .start = clock_ns() };
+	*s = (struct stream){ .l = l, .window = window_of(l), .start = clock_ns() };
 	s->heard = s->start;
 	s->end = s->start + l->ns;
 }
 
 static int send_burst(struct stream *s, struct net_end *e)
 {
-	struct port_test_order o = { .magic = PORT_TEST_MAGIC, .op = PORT_TEST_COUNT };
+	struct port_test_order o = { .magic = PORT_TEST_MAGIC,
+				     .op = PORT_TEST_COUNT,
+				     .time = s->start };
 	int err = 0;
 
 	for (uint32_t i = 0; i < s->l->batch; i++) {
-		if (s->sent - s->got - s->lost >= s->l->window)
+		if (s->sent - s->got - s->lost >= s->window)
 			break;
 		o.seq = s->sent;
 		err = put(e, s->l->size, &o);
@@ -149,8 +180,8 @@ static int receive_burst(struct stream *s, struct net_end *e)
 	int n = netvsc_rx(e->nic, 0, rx, RX_BURST), taken = 0;
 
 	for (int i = 0; i < n; i++) {
-		if (!get(&rx[i], &o) || o.op != PORT_TEST_COUNT)
-			continue;
+		if (!get(&rx[i], &o) || o.op != PORT_TEST_COUNT || o.time != s->start)
+			continue; /* or of the stream before this one */
 		touch(&rx[i]);
 		if (o.seq > s->next)
 			s->lost += o.seq - s->next;
@@ -277,18 +308,19 @@ int net_load_from_root(struct net_load *l, struct net_end *e)
 {
 	struct port_test_order o = { .magic = PORT_TEST_MAGIC,
 				     .op = PORT_TEST_SOURCE,
-				     .size = l->size,
-				     .value = l->window };
+				     .size = l->size };
 	uint64_t told = 0;
 	struct stream s;
 	int n, err;
 
 	stream_begin(&s, l);
+	o.value = s.window;
+	o.time = s.start;
 	err = put(e, 64, &o);
 	netvsc_tx_flush(e->nic, 0);
 	while (!err) {
 		n = receive_burst(&s, e);
-		if (s.next - told > l->window / ACK_EVERY) {
+		if (s.next - told > s.window / ACK_EVERY) {
 			o.seq = told = s.next;
 			err = put(e, 64, &o);
 			netvsc_tx_flush(e->nic, 0);

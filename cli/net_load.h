@@ -11,6 +11,13 @@
 #include "cli/hist.h"
 #include "vsc/netvsc.h"
 
+/* Headers of the frames sent last: most are followed by another like them. */
+struct net_load_head {
+	uint32_t size, order_at;
+	struct net_meta meta;
+	uint8_t bytes[NET_HEAD_MAX];
+};
+
 /* One child partition with one adapter. */
 struct net_end {
 	struct hv_child *child;
@@ -18,6 +25,7 @@ struct net_end {
 	struct netvsc *nic;
 	struct netvsc_info info;
 	uint8_t peer[NET_MAC_LEN];
+	struct net_load_head head;
 };
 
 /*
@@ -32,7 +40,7 @@ void net_end_peer(struct net_end *a, struct net_end *b); /* each other's destina
 struct net_load {
 	uint32_t size;	 /* bytes of a frame, 64..NET_FRAME_MAX */
 	uint32_t batch;	 /* frames between two flushes */
-	uint32_t window; /* frames under way at most */
+	uint32_t window; /* frames under way at most; fewer when they are large */
 	uint64_t ns;	 /* how long */
 	bool sleep;	 /* round trips: wait asleep instead of polling */
 

@@ -34,7 +34,7 @@ struct port_test {
 	bool source;
 	uint32_t size, order_at;
 	struct net_meta meta;
-	uint64_t sent, acked, window;
+	uint64_t sent, acked, window, token;
 
 	uint32_t echoes;
 	struct {
@@ -146,7 +146,9 @@ static void send_echoes(struct port_test *p)
 
 static void send_source(struct port_test *p)
 {
-	struct port_test_order o = { .magic = PORT_TEST_MAGIC, .op = PORT_TEST_COUNT };
+	struct port_test_order o = { .magic = PORT_TEST_MAGIC,
+				     .op = PORT_TEST_COUNT,
+				     .time = p->token };
 
 	for (uint32_t i = 0; i < BURST && p->sent - p->acked < p->window; i++) {
 		o.seq = p->sent++;
@@ -222,6 +224,7 @@ static void start_source(struct port_test *p, const struct net_frame *f,
 	p->source = true;
 	p->size = o->size;
 	p->window = o->value;
+	p->token = o->time;
 	p->sent = p->acked = 0;
 	memset(p->payload, 0x5a, p->size);
 	p->order_at = port_test_frame(p->payload, f->head + NET_MAC_LEN, vsw_port_mac(p->port),

@@ -38,7 +38,7 @@ struct port_test_order { /* behind the Ethernet header, little-endian */
 	uint64_t value; /* REPORT's answer: frames counted; SOURCE: how many may be under way */
 	uint32_t size;	/* SOURCE: bytes of a frame */
 	uint32_t lost;	/* REPORT's answer: gaps in the sequence */
-	uint64_t time;	/* the sender's; echoed */
+	uint64_t time;	/* the sender's; in answers, and in the frames of a SOURCE */
 } PACKED;
 WIRE_SIZE(struct port_test_order, 40);
 
