@@ -74,8 +74,7 @@ static const struct net_load_head *head_for(struct net_end *e, uint32_t size)
 
 	if (h->size != size || memcmp(h->bytes, e->peer, NET_MAC_LEN)) {
 		h->size = size;
-		h->order_at =
-			port_test_frame(h->bytes, e->peer, e->info.mac, size, &h->meta);
+		h->order_at = port_test_frame(h->bytes, e->peer, e->info.mac, size, &h->meta);
 	}
 	return h;
 }
@@ -135,7 +134,7 @@ struct stream {
  * What is under way fits a third of the receive buffer: the rest is for frames that were read
  * and are still to be given back, and a switch that shares a buffer refuses whoever has more.
  */
-#define WAY_BYTES (8u << 20)
+#define WAY_BYTES  (8u << 20)
 #define RX_SECTION 1728u
 
 static uint32_t window_of(const struct net_load *l)

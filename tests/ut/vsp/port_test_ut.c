@@ -138,10 +138,10 @@ START_TEST(counts)
 
 	setup(_i);
 	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
-		ck_assert_int_eq(order(i % 2 ? 64 : 9000,
-				       (struct port_test_order){ .op = PORT_TEST_COUNT,
-								 .seq = numbers[i] }),
-				 VSW_FORWARDED);
+		ck_assert_int_eq(
+			order(i % 2 ? 64 : 9000,
+			      (struct port_test_order){ .op = PORT_TEST_COUNT, .seq = numbers[i] }),
+			VSW_FORWARDED);
 	settle();
 	ck_assert_uint_eq(nr_got, 0);
 	o = report();
@@ -179,9 +179,9 @@ START_TEST(echo_flood)
 {
 	setup(_i);
 	for (uint32_t i = 0; i < 100; i++)
-		ck_assert_int_eq(order(64, (struct port_test_order){ .op = PORT_TEST_ECHO,
-								     .seq = i }),
-				 VSW_FORWARDED);
+		ck_assert_int_eq(
+			order(64, (struct port_test_order){ .op = PORT_TEST_ECHO, .seq = i }),
+			VSW_FORWARDED);
 	settle();
 	ck_assert_uint_eq(nr_got, 64);
 	for (uint32_t i = 0; i < nr_got; i++)
