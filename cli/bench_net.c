@@ -176,6 +176,11 @@ static void aim(struct bench *b, enum path p)
 
 static void ours(struct bench *b, struct row *r)
 {
+	static const char *const silence[] = {
+		"nothing came through for a second; has that switch a test port "
+		"(--switch ...,test=on), and no limit on what guests send?",
+		"nothing came through for a second",
+	};
 	struct net_load l = { .size = r->size,
 			      .batch = b->batch,
 			      .window = b->window,
@@ -190,7 +195,7 @@ static void ours(struct bench *b, struct row *r)
 	aim(b, r->path);
 	err = run(b, r, &l);
 	if (err)
-		fail(b, path_names[r->path], err, "");
+		fail(b, path_names[r->path], err, err == -ETIMEDOUT ? silence[b->root > 0] : "");
 	n = l.frames ? (double)l.frames : 1;
 	r->child_ns += (double)(own_cpu_ns() - child) / n;
 	r->root_ns += b->root > 0 ? (double)(spawn_cpu_ns(b->root) - root) / n : 0;
