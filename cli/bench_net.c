@@ -177,9 +177,9 @@ static void aim(struct bench *b, enum path p)
 static void ours(struct bench *b, struct row *r)
 {
 	static const char *const silence[] = {
-		"nothing came through for a second; has that switch a test port "
+		"nothing came through for two seconds; has that switch a test port "
 		"(--switch ...,test=on), and no limit on what guests send?",
-		"nothing came through for a second",
+		"nothing came through for two seconds",
 	};
 	struct net_load l = { .size = r->size,
 			      .batch = b->batch,

@@ -12,8 +12,8 @@
 #include "vsp/netvsp/port_test.h"
 
 #define RX_BURST  64
-#define STALL_NS  1000000000ull
-#define ANSWER_NS 1000000000ull
+#define STALL_NS  2000000000ull
+#define ANSWER_NS 2000000000ull
 #define LOOKS	  16u /* bursts between two looks at the clock */
 #define ACK_EVERY 16u /* shares of a window between two words to a source */
 

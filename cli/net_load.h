@@ -48,7 +48,7 @@ struct net_load {
 	struct hist *rtt;		   /* round trips, ns */
 };
 
-/* 0 or -errno; -ETIMEDOUT: nothing came through for a second. */
+/* 0 or -errno; -ETIMEDOUT: nothing came through for two seconds. */
 int net_load_pair(struct net_load *l, struct net_end *from, struct net_end *to);
 int net_load_to_root(struct net_load *l, struct net_end *e);
 int net_load_from_root(struct net_load *l, struct net_end *e);
