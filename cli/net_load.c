@@ -123,6 +123,31 @@ static uint64_t touch(const struct netvsc_rx *r)
 	return sum;
 }
 
+/* Only what belongs to the adapter's upkeep: transmit completions. */
+static int upkeep(struct net_end *e)
+{
+	int n = netvsc_rx(e->nic, 0, rx, RX_BURST);
+
+	netvsc_rx_done(e->nic, 0);
+	return n < 0 ? n : 0;
+}
+
+/* One frame that waits for room; what comes meanwhile is nobody's. */
+static int put_soon(struct net_end *e, uint32_t size, const struct port_test_order *o)
+{
+	uint64_t end = clock_ns() + ANSWER_NS;
+	int err;
+
+	while ((err = put(e, size, o)) == -EAGAIN && clock_ns() < end) {
+		netvsc_tx_flush(e->nic, 0);
+		err = upkeep(e);
+		if (err)
+			return err;
+	}
+	netvsc_tx_flush(e->nic, 0);
+	return err == -EAGAIN ? -ETIMEDOUT : err;
+}
+
 /* ---- one way ------------------------------------------------------------------------- */
 
 struct stream {
@@ -218,15 +243,6 @@ static void stream_done(struct stream *s)
 	s->l->elapsed_ns = clock_ns() - s->start;
 }
 
-/* Only what belongs to the adapter's upkeep: transmit completions. */
-static int upkeep(struct net_end *e)
-{
-	int n = netvsc_rx(e->nic, 0, rx, RX_BURST);
-
-	netvsc_rx_done(e->nic, 0);
-	return n < 0 ? n : 0;
-}
-
 int net_load_pair(struct net_load *l, struct net_end *from, struct net_end *to)
 {
 	struct stream s;
@@ -257,10 +273,7 @@ static int ask(struct net_end *e, struct port_test_order *o)
 
 	o->magic = PORT_TEST_MAGIC;
 	o->time = token;
-	do {
-		err = put(e, 64, o);
-	} while (err == -EAGAIN && !upkeep(e) && clock_ns() < end);
-	netvsc_tx_flush(e->nic, 0);
+	err = put_soon(e, 64, o);
 	while (!err && clock_ns() < end) {
 		struct port_test_order got;
 
@@ -310,44 +323,54 @@ int net_load_to_root(struct net_load *l, struct net_end *e)
 	return err;
 }
 
+/* How far we are, now and then; without room for it, next time. */
+static int tell_source(const struct stream *s, struct net_end *e, struct port_test_order *o)
+{
+	uint64_t told = o->seq;
+	int err;
+
+	if (s->next - told <= s->window / ACK_EVERY)
+		return 0;
+	o->seq = s->next;
+	err = put(e, 64, o);
+	netvsc_tx_flush(e->nic, 0);
+	if (err != -EAGAIN)
+		return err;
+	o->seq = told;
+	return 0;
+}
+
 int net_load_from_root(struct net_load *l, struct net_end *e)
 {
 	struct port_test_order o = { .magic = PORT_TEST_MAGIC,
 				     .op = PORT_TEST_SOURCE,
 				     .size = l->size };
-	uint64_t told = 0;
 	struct stream s;
 	int n, err;
 
 	stream_begin(&s, l);
 	o.value = s.window;
 	o.time = s.start;
-	err = put(e, 64, &o);
-	netvsc_tx_flush(e->nic, 0);
+	err = put_soon(e, 64, &o);
 	while (!err) {
 		n = receive_burst(&s, e);
-		if (s.next - told > s.window / ACK_EVERY) {
-			o.seq = told = s.next;
-			err = put(e, 64, &o);
-			netvsc_tx_flush(e->nic, 0);
-		}
+		err = n < 0 ? n : tell_source(&s, e, &o);
 		if (!err)
-			err = n < 0 ? n : stream_over(&s, n);
+			err = stream_over(&s, n);
 	}
 	stream_done(&s);
+	if (err < 0)
+		return err;
 	o.op = PORT_TEST_STOP;
-	put(e, 64, &o);
-	netvsc_tx_flush(e->nic, 0);
+	err = put_soon(e, 64, &o);
 	o = (struct port_test_order){ .op = PORT_TEST_REPORT };
-	if (err > 0)
-		err = ask(e, &o); /* behind it nothing of the stream is under way */
-	return err;
+	return err ? err : ask(e, &o); /* behind it nothing of the stream is under way */
 }
 
 /* ---- round trips ---------------------------------------------------------------------------- */
 
-/* Waits for a frame with @op. 1: there, 0: not yet. */
-static int heard(struct net_load *l, struct net_end *e, uint32_t op)
+/* Is the frame of this trip there? 1 yes, 0 not yet. */
+static int heard(struct net_load *l, struct net_end *e, uint64_t trip)
 {
 	struct port_test_order o;
 	int n, found = 0;
@@ -359,26 +382,24 @@ static int heard(struct net_load *l, struct net_end *e, uint32_t op)
 	}
 	n = netvsc_rx(e->nic, 0, rx, RX_BURST);
 	for (int i = 0; i < n; i++)
-		found |= get(&rx[i], &o) && o.op == op;
+		found |= get(&rx[i], &o) && o.time == trip;
 	netvsc_rx_done(e->nic, 0);
 	return n < 0 ? n : found;
 }
 
-static int say(struct net_load *l, struct net_end *e, uint32_t op)
+static int say(struct net_load *l, struct net_end *e, uint32_t op, uint64_t trip)
 {
-	struct port_test_order o = { .magic = PORT_TEST_MAGIC, .op = op };
-	int err = put(e, l->size, &o);
+	const struct port_test_order o = { .magic = PORT_TEST_MAGIC, .op = op, .time = trip };
 
-	netvsc_tx_flush(e->nic, 0);
-	return err;
+	return put_soon(e, l->size, &o);
 }
 
-static int wait_for(struct net_load *l, struct net_end *e, uint32_t op, uint64_t start)
+static int wait_for(struct net_load *l, struct net_end *e, uint64_t start)
 {
 	uint32_t looks = 0;
 	int n;
 
-	while (!(n = heard(l, e, op)))
+	while (!(n = heard(l, e, start)))
 		if (++looks % 1024 == 0 && clock_ns() - start > STALL_NS)
 			return -ETIMEDOUT;
 	return n < 0 ? n : 0;
@@ -388,14 +409,14 @@ static int one_trip(struct net_load *l, struct net_end *e, struct net_end *echo)
 {
 	uint32_t op = echo ? PORT_TEST_COUNT : PORT_TEST_ECHO;
 	uint64_t start = clock_ns(), end;
-	int err = say(l, e, op);
+	int err = say(l, e, op, start);
 
 	if (!err && echo)
-		err = wait_for(l, echo, op, start);
+		err = wait_for(l, echo, start);
 	if (!err && echo)
-		err = say(l, echo, op);
+		err = say(l, echo, op, start);
 	if (!err)
-		err = wait_for(l, e, op, start);
+		err = wait_for(l, e, start);
 	end = clock_ns();
 	if (!err)
 		hist_add(l->rtt, end - start);
