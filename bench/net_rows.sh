@@ -4,7 +4,7 @@
 # Rows N1 to N4 and net-*: synthetic NICs beside what else moves frames, in turn.
 # One CSV line a row: row,peer,peer_value,our_value,ratio_median,ratio_min,ratio_max,must,goal,unit
 #
-# usage: net_rows.sh [ROW...]     ROUNDS=8 PASSES=2 SECS=0.3 TCP_SECS=1 IDLE_SECS=5 PORTS=100 DIR=.
+# usage: net_rows.sh [ROW...]     ROUNDS=8 PASSES=8 SECS=0.3 TCP_SECS=1 IDLE_SECS=5 PORTS=100 DIR=.
 #
 # Interfaces are made in namespaces of our own, for which no rights are needed. Two processes keep
 # those: HOST, where the roots run, and FAR, the other end of a veth pair.
@@ -15,7 +15,7 @@ PEERS=${PEERS:-build/peers}
 NET=${NET:-build/release/bench/net}
 TESTPMD=${TESTPMD:-dpdk-testpmd}
 ROUNDS=${ROUNDS:-8} # of a row; a multiple of PASSES
-PASSES=${PASSES:-2}
+PASSES=${PASSES:-8}
 SECS=${SECS:-0.3}
 TCP_SECS=${TCP_SECS:-1}
 IDLE_SECS=${IDLE_SECS:-5}
@@ -155,6 +155,12 @@ ours() {
 		--runtime "$SECS" --rounds 1 --json 2>>"$T/log" | jq '.[0].frames_per_second'
 }
 
+# again NAME COMMAND...: what COMMAND prints; once a round, for all rows of that name
+again() {
+	[ -s "$T/$1.$ROUND" ] || "${@:2}" >"$T/$1.$ROUND"
+	cat "$T/$1.$ROUND"
+}
+
 # tcp PID ADDRESS: bits a second that arrive
 tcp() {
 	at "$1" timeout 20 iperf3 -c "$2" -t "$TCP_SECS" -J | jq '.end.sum_received.bits_per_second // 0'
@@ -226,6 +232,13 @@ ask_rate() { # KIND: what has arrived since it was last asked
 	until_ok "testpmd ($1) does not answer" more_rates "$T/$1.rx.out" "$had"
 }
 
+last_rate() { grep -a 'Rx-pps' "$T/$1.rx.out" | tail -n 1 | awk '{ print $2 }'; }
+moves() {
+	sleep 0.1
+	ask_rate "$1"
+	[ "$(last_rate "$1")" != 0 ]
+}
+
 testpmd() { # KIND SIZE
 	local pids
 	pids=$(eval "echo \$$1_pids")
@@ -233,15 +246,15 @@ testpmd() { # KIND SIZE
 	kill -CONT $pids
 	tell "$1" tx "set txpkts $2"
 	tell "$1" tx start
-	sleep 0.3
 	ask_rate "$1"
+	until_ok "nothing arrives at testpmd ($1)" moves "$1"
 	sleep "$SECS"
 	ask_rate "$1"
 	tell "$1" tx stop
 	sleep 0.1
 	# shellcheck disable=SC2086
 	kill -STOP $pids
-	grep -a 'Rx-pps' "$T/$1.rx.out" | tail -n 1 | awk '{ print $2 }'
+	last_rate "$1"
 }
 
 has_testpmd() {
@@ -272,7 +285,7 @@ vde_start() {
 
 # ---- one row ------------------------------------------------------------------------------------------
 
-PASS=0
+PASS=0 ROUND=0
 IDS=()
 
 # Who goes first changes from round to round.
@@ -302,6 +315,7 @@ row() {
 	shift
 	for ((i = 0; i < ROUNDS / PASSES; i++)); do
 		n=$((PASS * ROUNDS / PASSES + i))
+		ROUND=$n
 		pair $n "$@"
 		echo "${A:-0} ${B:-0}" >>"$T/$id.pairs"
 		say "$id: round $((n + 1))/$ROUNDS  peer $A  ours $B  load $(cut -d' ' -f1 /proc/loadavg)"
@@ -397,7 +411,7 @@ pmd_rows() { # KIND
 			continue
 		fi
 		[ -p "$T/$1.rx" ] || pmd_start "$1"
-		row "${rows[i]}" "$name ${sizes[i]} B" "${must[i]}" "${goal[i]}" frames/s testpmd "$1" "${sizes[i]}" -- ours "${sizes[i]}"
+		row "${rows[i]}" "$name ${sizes[i]} B" "${must[i]}" "${goal[i]}" frames/s testpmd "$1" "${sizes[i]}" -- again "ours-${sizes[i]}" ours "${sizes[i]}"
 	done
 }
 
@@ -424,8 +438,8 @@ kernel_rows() {
 tcp_rows() {
 	if want N4; then
 		outside_guest
-		row N4-on "veth TCP TSO on" 0.5 0.9 bit/s tcp "$HOST" 10.99.0.2 -- tcp "$(pid_of out)" 10.96.0.1
-		row N4-off "veth TCP TSO off" 1.0 2 bit/s tcp "$HOST" 10.98.0.2 -- tcp "$(pid_of out)" 10.96.0.1
+		row N4-on "veth TCP TSO on" 0.5 0.9 bit/s tcp "$HOST" 10.99.0.2 -- again tcp tcp "$(pid_of out)" 10.96.0.1
+		row N4-off "veth TCP TSO off" 1.0 2 bit/s tcp "$HOST" 10.98.0.2 -- again tcp tcp "$(pid_of out)" 10.96.0.1
 	fi
 	if want net-tcp; then
 		two_guests
