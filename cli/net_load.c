@@ -97,7 +97,8 @@ static int put(struct net_end *e, uint32_t size, const struct port_test_order *o
 	/* The rest of the payload is written fresh too: a sender's frames come from somewhere. */
 	first = tx.iov[0].iov_len < size ? (uint32_t)tx.iov[0].iov_len : size;
 	memset(to + start, (int)o->seq, first - start);
-	memset(tx.iov[1].iov_base, (int)o->seq, size - first);
+	if (size > first)
+		memset(tx.iov[1].iov_base, (int)o->seq, size - first);
 	return netvsc_tx_commit(e->nic, 0, &tx, size, &h->meta);
 }
 
