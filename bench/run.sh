@@ -2,18 +2,22 @@
 # SPDX-License-Identifier: MIT
 #
 # Every row of docs/performance.md in one run: row, peer, ours, ratio, must, goal.
-# usage: run.sh [ROW...]     (all without arguments; ring rows R1..R9, disk rows S1..S9, B1, scale)
+# usage: run.sh [ROW...]     (all without arguments; ring rows R1..R9, disk rows S1..S9, B1, scale,
+#                            net rows N1..N4, net-*)
 set -eu
 cd "$(dirname "$0")/.."
 out=build/bench.csv
-ring=() disk=() scale=
+ring=() disk=() net=() scale=
 for r in "$@"; do
 	case $r in
 	R[1-9]) ring+=("$r") ;;
 	S[1-9] | B1) disk+=("$r") ;;
 	scale) scale=1 ;;
+	N[1-4] | N[12]-memif | N3[abc] | net-tcp | net-ping | net-idle | net-fair | net-fair-[248]) net+=("$r") ;;
+	net) net+=(N1 N2 N3 N4 net-tcp net-ping net-fair net-idle) ;;
 	*)
-		echo "run.sh: there is no row '$r' (R1..R9, S1..S9, B1, scale)" >&2
+		echo "run.sh: there is no row '$r' (R1..R9, S1..S9, B1, scale; N1..N4, net-tcp," \
+			"net-ping, net-fair, net-idle, or net for all of these)" >&2
 		exit 2
 		;;
 	esac
@@ -30,6 +34,9 @@ if [ $# = 0 ] || [ ${#disk[@]} -gt 0 ]; then
 fi
 if [ $# = 0 ] || [ "$scale" ]; then
 	bench/scale_rows.sh >>"$out"
+fi
+if [ $# = 0 ] || [ ${#net[@]} -gt 0 ]; then
+	bench/net_rows.sh "${net[@]}" >>"$out"
 fi
 
 awk -F, '

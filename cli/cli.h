@@ -36,6 +36,7 @@ int cmd_net(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
 int cmd_bench_disk(int argc, char **argv);
 int cmd_bench_ring(int argc, char **argv);
+int cmd_bench_net(int argc, char **argv);
 int cmd_demo(int argc, char **argv);
 
 /*

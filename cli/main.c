@@ -19,7 +19,7 @@ static const struct cli_command commands[] = {
 	  cmd_inspect },
 	{ "disk", "add, remove, resize and list the disks of a running root", cmd_disk },
 	{ "net", "link, limits, rules and captures of a running root's switches", cmd_net },
-	{ "bench", "measure the path: `bench disk`, `bench ring`", cmd_bench },
+	{ "bench", "measure the path: `bench disk`, `bench ring`, `bench net`", cmd_bench },
 };
 
 static const struct cli_command benches[] = {
@@ -27,6 +27,8 @@ static const struct cli_command benches[] = {
 	  cmd_bench_disk },
 	{ "ring", "the VMBus ring between two processes, beside a plain reference ring",
 	  cmd_bench_ring },
+	{ "net", "NICs of child partitions through the switch, beside the kernel's veth",
+	  cmd_bench_net },
 };
 
 static void list(const char *prefix, const struct cli_command *c, size_t n)
@@ -56,17 +58,19 @@ static const struct cli_command *find(const struct cli_command *c, size_t n, con
 
 int cmd_bench(int argc, char **argv)
 {
+	static char name[16]; /* is kept */
 	const struct cli_command *c;
 
 	if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
-		printf("usage: hvbus bench disk|ring [OPTION...]\n\n");
+		printf("usage: hvbus bench disk|ring|net [OPTION...]\n\n");
 		list("bench ", benches, ARRAY_SIZE(benches));
 		return argc < 2 ? CLI_USAGE : CLI_OK;
 	}
 	c = find(benches, ARRAY_SIZE(benches), argv[1]);
 	if (!c)
-		cli_die(CLI_USAGE, "unknown benchmark '%s'; there are disk and ring", argv[1]);
-	cli_set_command(c->run == cmd_bench_disk ? "bench disk" : "bench ring");
+		cli_die(CLI_USAGE, "unknown benchmark '%s'; there are disk, ring and net", argv[1]);
+	snprintf(name, sizeof(name), "bench %s", c->name);
+	cli_set_command(name);
 	return c->run(argc - 1, argv + 1);
 }
 

@@ -55,6 +55,7 @@ static const char usage[] =
 	"the\n"
 	"                             guest; loopback=on: guests reach the host's 127.0.0.1 at .2\n"
 	"  mode=hyper-v|bridge        who has which address is known (default), or learned\n"
+	"  test=on                    a port that counts, echoes and sends: for `hvbus bench net`\n"
 	"  guests=N, mtu=N            most guests (default 250); most bytes of an IP packet that "
 	"a\n"
 	"                             guest may choose (68 to 65535, default 9000)\n"

@@ -13,6 +13,7 @@
 #include "vmwp/root_priv.h"
 #include "vsp/netvsp/port_packet.h"
 #include "vsp/netvsp/port_tap.h"
+#include "vsp/netvsp/port_test.h"
 
 #define BUSY_NS 1000000000ull
 
@@ -167,11 +168,19 @@ static int start_nat(struct netsw *sw, char *why, size_t n)
 	return err ? err : join_vlan(sw, why, n);
 }
 
+/* ---- the test port --------------------------------------------------------------------------- */
+
+static int start_test(struct netsw *sw, char *why, size_t n)
+{
+	static const uint8_t mac[NET_MAC_LEN] = PORT_TEST_MAC;
+
+	return port_test_create(&sw->test, sw->root->loop, sw->vsw, "test", mac, why, n);
+}
+
 /* ---- all of them --------------------------------------------------------------------------- */
 
-int host_open(struct netsw *sw, char *why, size_t n)
+static int connect_host(struct netsw *sw, char *why, size_t n)
 {
-	sw->probe = -1;
 	switch (sw->cfg.type) {
 	case VSW_PRIVATE:
 		return 0;
@@ -185,8 +194,18 @@ int host_open(struct netsw *sw, char *why, size_t n)
 	return -EINVAL;
 }
 
+int host_open(struct netsw *sw, char *why, size_t n)
+{
+	int err;
+
+	sw->probe = -1;
+	err = connect_host(sw, why, n);
+	return err || !sw->cfg.test ? err : start_test(sw, why, n);
+}
+
 void host_close(struct netsw *sw)
 {
+	port_test_destroy(sw->test);
 	port_tap_destroy(sw->tap);
 	port_packet_destroy(sw->packet);
 	nat_destroy(sw->nat);

@@ -15,7 +15,7 @@ struct netsw;
 
 #define HOST_FDS 4u /* at most, of a switch */
 
-/* Before the sandbox. Nothing for a private switch. -errno with a sentence in @why. */
+/* Before the sandbox. A private switch has a test port at most. -errno with a sentence in @why. */
 int host_open(struct netsw *sw, char *why, size_t n);
 void host_close(struct netsw *sw);
 /* For inspection; null for a private switch. */

@@ -436,6 +436,7 @@ static const struct key switch_keys[] = {
 	{ "guests", set_guests, SWITCH(max_guests) },
 	{ "mtu", set_mtu, SWITCH(mtu) },
 	{ "guest-vlan", set_on_off, SWITCH(guest_vlan) },
+	{ "test", set_on_off, SWITCH(test) },
 	{ NULL, NULL, 0 },
 };
 

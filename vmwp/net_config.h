@@ -35,6 +35,7 @@ struct root_switch {
 	uint32_t max_guests; /* ports for guests */
 	uint32_t mtu;	     /* IP: most that a guest may have, and of the TAP; 0 = not given */
 	bool guest_vlan;     /* guests may choose their VLANs */
+	bool test;	     /* has a port that counts, echoes and sends: port_test.h */
 	struct vsw_policy policy; /* of every guest's port */
 };
 

@@ -32,6 +32,7 @@ struct netsw {
 	struct port_tap *tap;	    /* internal, external: or NULL */
 	struct port_packet *packet; /* external: or NULL */
 	struct nat *nat;	    /* nat: or NULL */
+	struct port_test *test;	    /* or NULL */
 	int probe;		    /* a socket that sees the interfaces of the host, or -1 */
 	uint32_t guests;	    /* ports of theirs */
 	struct look look[VSW_MAX_PORTS];

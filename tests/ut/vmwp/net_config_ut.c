@@ -46,7 +46,7 @@ START_TEST(switch_defaults)
 
 	ck_assert_str_eq(sw.name, "lan");
 	ck_assert_int_eq(sw.type, VSW_PRIVATE);
-	ck_assert(!sw.bridge && !sw.guest_vlan && !sw.existing);
+	ck_assert(!sw.bridge && !sw.guest_vlan && !sw.existing && !sw.test);
 	ck_assert_str_eq(sw.tap, "");
 	ck_assert_uint_eq(sw.max_guests, ROOT_MAX_GUESTS);
 	ck_assert_uint_eq(sw.mtu, 0);
@@ -114,9 +114,9 @@ START_TEST(switch_everything)
 {
 	struct root_switch sw = the_switch(
 		"name=lan,type=private,mode=bridge,guests=2,mtu=65535,guest-vlan=on,spoof=on,"
-		"isolated=on,priority=on,storm=500,bps=1G,burst=256K,vlan=4094");
+		"isolated=on,priority=on,storm=500,bps=1G,burst=256K,vlan=4094,test=on");
 
-	ck_assert(sw.bridge && sw.guest_vlan);
+	ck_assert(sw.bridge && sw.guest_vlan && sw.test);
 	ck_assert_uint_eq(sw.max_guests, 2);
 	ck_assert_uint_eq(sw.mtu, 65535);
 	ck_assert(sw.policy.mac_spoofing && sw.policy.isolated && sw.policy.priority_tag);
