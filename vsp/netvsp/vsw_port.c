@@ -207,8 +207,7 @@ static int take_back_mac(struct vsw_port *p, const struct vsw_policy *policy, ch
 	char text[NET_MAC_TEXT];
 	int err;
 
-	if (policy->mac_spoofing || p->sw->bridge ||
-	    !memcmp(p->address, p->assigned, NET_MAC_LEN))
+	if (policy->mac_spoofing || p->sw->bridge || !memcmp(p->address, p->assigned, NET_MAC_LEN))
 		return 0;
 	err = change_mac(p, p->assigned);
 	net_mac_format(p->assigned, text);
