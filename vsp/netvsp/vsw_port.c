@@ -184,12 +184,12 @@ static bool same_vlans(const struct vsw_policy *a, const struct vsw_policy *b)
 	       !memcmp(a->allowed, b->allowed, sizeof(a->allowed));
 }
 
-/* Nobody else has it. */
+/* Unless another port has it. All zero: none from now on. */
 static int change_mac(struct vsw_port *p, const uint8_t mac[NET_MAC_LEN])
 {
 	struct mac_table *t = &p->sw->macs;
 	uint64_t wanted = net_mac_u64(mac);
-	int err = mac_table_fix(t, wanted, p->id);
+	int err = wanted ? mac_table_fix(t, wanted, p->id) : 0;
 
 	if (err)
 		return err;

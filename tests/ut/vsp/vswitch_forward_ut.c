@@ -536,8 +536,18 @@ END_TEST
 START_TEST(addresses_that_are_taken_back)
 {
 	struct vsw_policy policy = *vsw_port_policy(g[1].p);
+	struct rig_port host;
+	struct vsw_port_config cfg = rig_config(&host, "host", 0);
 	char why[160];
 
+	cfg.role = VSW_HOST;
+	rig_connect(&host, &cfg);
+	let_spoof(&host);
+	ck_assert_int_eq(vsw_port_set_mac(host.p, unknown), 0);
+	ck_assert_int_eq(vsw_port_set_policy(host.p, &policy, why, sizeof(why)), 0);
+	ck_assert(net_mac_zero(vsw_port_mac(host.p))); /* it had none */
+	ck_assert_uint_eq(macs().fixed, 3);
+	rig_disconnect(&host);
 	let_spoof(&g[0]);
 	let_spoof(&g[1]);
 	ck_assert_int_eq(vsw_port_set_mac(g[1].p, unknown), 0);
