@@ -22,26 +22,43 @@ static const struct vsw_port *port_of_mac(const struct netsw *sw, const uint8_t 
 }
 
 /*
+ * libslirp has several addresses, and only the host's is the port's own: a guest with the name
+ * server's would be it, for all others on the switch.
+ */
+static bool is_of_nat(const struct netsw *sw, const uint8_t mac[NET_MAC_LEN])
+{
+	return sw->cfg.type == VSW_NAT && mac[0] == 0x52 && (mac[1] == 0x55 || mac[1] == 0x56);
+}
+
+/* What the guest wished for, unless somebody has it. */
+static int wished_mac(const struct netsw *sw, const uint8_t mac[NET_MAC_LEN], char *why, size_t n)
+{
+	const struct vsw_port *other = port_of_mac(sw, mac);
+	char text[NET_MAC_TEXT];
+
+	net_mac_format(mac, text);
+	if (other)
+		snprintf(why, n, "mac=%s: port %s/%s has this address", text, sw->cfg.name,
+			 vsw_port_name(other));
+	else if (is_of_nat(sw, mac))
+		snprintf(why, n, "mac=%s: 52:55:* and 52:56:* are the NAT's; choose another", text);
+	else
+		return 0;
+	return -EADDRINUSE;
+}
+
+/*
  * The same for the same partition each time; a second partition of its name at the same time is
  * somebody else.
  */
 static int choose_mac(const struct netsw *sw, const struct root_nic *nic, const struct guest *g,
 		      uint32_t index, uint8_t mac[NET_MAC_LEN], char *why, size_t n)
 {
-	const struct vsw_port *other;
 	uint32_t attempt = 0;
 
 	if (nic->has_mac) {
-		char text[NET_MAC_TEXT];
-
 		memcpy(mac, nic->mac, NET_MAC_LEN);
-		other = port_of_mac(sw, mac);
-		if (!other)
-			return 0;
-		net_mac_format(mac, text);
-		snprintf(why, n, "mac=%s: port %s/%s has this address", text, sw->cfg.name,
-			 vsw_port_name(other));
-		return -EADDRINUSE;
+		return wished_mac(sw, mac, why, n);
 	}
 	do {
 		root_nic_mac(g->root->identity, hv_partition_name(g->partition), index, attempt++,

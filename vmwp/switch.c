@@ -281,5 +281,6 @@ void switches_close(struct root *r)
 
 uint64_t switches_fds(const struct root *r)
 {
-	return r->cfg.nr_switches * HOST_FDS + ROOT_MAX_MIRRORS;
+	/* A capture has its file and what its writer waits for; the NATs' starter a socket. */
+	return r->cfg.nr_switches * HOST_FDS + 2 * ROOT_MAX_MIRRORS + 1;
 }

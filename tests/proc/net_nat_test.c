@@ -437,6 +437,59 @@ START_TEST(name_servers_that_change)
 }
 END_TEST
 
+/*
+ * The name server may be a program on the host's loopback; what else listens there is behind
+ * that address, too, and is no guest's business.
+ */
+START_TEST(name_server_serves_names_only)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET };
+	struct rig_tcp c = { .from = 4000, .to = 5353, .seq = 1 };
+	int tcp, udp, dns, server = -1;
+	char got[64];
+	size_t len;
+
+	ck_assert_int_eq(unshare(CLONE_NEWNS | CLONE_NEWNET), 0);
+	ck_assert_int_eq(system("ip link set lo up"), 0);
+	ck_assert_int_eq(mount("none", "/etc", "tmpfs", 0, NULL), 0);
+	name_server("/etc/resolv.conf", "127.0.0.98");
+	inet_pton(AF_INET, "127.0.0.98", &at.sin_addr);
+	tcp = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	udp = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	dns = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	at.sin_port = htons(5353);
+	ck_assert_int_eq(bind(tcp, (struct sockaddr *)&at, sizeof(at)), 0);
+	ck_assert_int_eq(listen(tcp, 4), 0);
+	ck_assert_int_eq(bind(udp, (struct sockaddr *)&at, sizeof(at)), 0);
+	at.sin_port = htons(53);
+	ck_assert_int_eq(bind(dns, (struct sockaddr *)&at, sizeof(at)), 0);
+	begin();
+	r.peer = DNS;
+	rig_send(&r, f, rig_tcp(&r, f, &c, RIG_SYN, NULL, 0));
+	rig_send(&r, f, rig_udp(&r, f, 4001, 5353, "ping", 4));
+	len = rig_udp(&r, f, 4002, 5353, "pieces!!", 8); /* the port is in the first one */
+	rig_put16(f + 16, 28);
+	rig_put16(f + 20, 0x2000);
+	rig_put16(f + 24, 0);
+	rig_put16(f + 24, ~rig_sum(0, f + 14, 20));
+	rig_send(&r, f, 42);
+	memcpy(f + 34, f + 42, 8);
+	rig_put16(f + 20, 1);
+	rig_put16(f + 24, 0);
+	rig_put16(f + 24, ~rig_sum(0, f + 14, 20));
+	rig_send(&r, f, len - 8);
+	rig_send(&r, f, rig_udp(&r, f, 4003, 53, "name", 4));
+	ck_assert(rig_until(&r, 5, recv(dns, got, sizeof(got), 0) == 4));
+	rig_until(&r, 0.1, (server = accept(tcp, NULL, NULL)) >= 0);
+	ck_assert_int_eq(server, -1);
+	ck_assert_int_eq(recv(udp, got, sizeof(got), 0), -1);
+	close(tcp);
+	close(udp);
+	close(dns);
+	end();
+}
+END_TEST
+
 static uint32_t chance(uint32_t below)
 {
 	static uint64_t s = 88172645463325252u;
@@ -698,6 +751,7 @@ int main(int argc, char **argv)
 	tcase_add_test(t, forwarded_port);
 	tcase_add_test(t, killed_nat_comes_back);
 	tcase_add_test(t, name_servers_that_change);
+	tcase_add_test(t, name_server_serves_names_only);
 	tcase_add_test(t, n42_malformed_frames);
 	tcase_add_test(t, several_that_come_and_go);
 	tcase_add_test(t, process_that_hangs_up_and_stays);

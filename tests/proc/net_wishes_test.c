@@ -46,6 +46,7 @@ static void root_main(int ready)
 	log_set_level(LOG_ERROR);
 	add_switch(&cfg, "name=lan,type=private,guests=2");
 	add_switch(&cfg, "name=wan,type=private,mtu=1500,vlan=7");
+	add_switch(&cfg, "name=out,type=nat");
 	if (root_create(&the_root, &cfg, why, sizeof(why))) {
 		fprintf(stderr, "root: %s\n", why);
 		_exit(1);
@@ -131,7 +132,7 @@ START_TEST(bad_wishes)
 	static const struct {
 		const char *wishes, *says;
 	} t[] = {
-		{ "nic switch=lam", "switch=lam: there is no such switch; there are lan wan" },
+		{ "nic switch=lam", "switch=lam: there is no such switch; there are lan wan out" },
 		{ "disk path=x", "unknown wish 'disk path=x'" },
 		{ "nic switch=lan,mac=01:00:5e:00:00:01", "a unicast address is needed" },
 		{ "nic switch=lan,queues=17", "a number from 1 to 16" },
@@ -156,6 +157,10 @@ START_TEST(names_and_addresses)
 	is_refused("b", "nic switch=lan,mac=00:15:5d:00:00:01",
 		   "mac=00:15:5d:00:00:01: port lan/web1 has this address");
 	is_refused("b", "nic switch=lan,name=web1", "web1");
+	/* The host's, as the port's own; the name server's, which only libslirp knows of. */
+	is_refused("b", "nic switch=out,mac=52:55:0a:00:02:02", "port out/nat has this address");
+	is_refused("b", "nic switch=out,mac=52:55:0a:00:02:03", "are the NAT's");
+	is_refused("b", "nic switch=out,mac=52:56:00:00:00:03", "are the NAT's");
 	b = comes("b", "nic switch=wan,name=web1,mac=00:15:5d:00:00:01"); /* another switch */
 	hv_child_destroy(a);
 	a = comes_soon("c", wish);

@@ -147,7 +147,9 @@ bool net_chan_drain(struct net_chan *c)
 		did |= take_packets(c);
 	if (!c->sub && c->open)
 		did |= net_rndis_push(n);
-	if (n->count.tx_frames != sent)
+	if (n->count.tx_frames != sent) {
 		vsw_flush(n->sw);
+		did = true;
+	}
 	return did;
 }

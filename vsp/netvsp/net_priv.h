@@ -58,7 +58,10 @@ struct net_rss {
 	struct net_toeplitz hash;
 };
 
-/* A request whose frames are being sent. It is held while the port may not send (net_tx.c). */
+/*
+ * A request whose frames are being sent. It is held while the port may not send, and from one drain
+ * to the next when its frames are more than one may send (net_tx.c).
+ */
 struct net_request {
 	bool held;
 	struct vmpkt pkt;    /* in the channel's copy: nothing is received meanwhile */
@@ -90,7 +93,7 @@ struct net_chan {
 	uint16_t max_ranges; /* that the ring has room for */
 
 	/* net_tx.c, net_chan.c */
-	uint32_t budget; /* bytes that this drain may still send */
+	uint32_t budget; /* bytes on the wire that this drain may still send */
 	struct net_request request;
 	struct net_owed owed;
 	struct loop_timer timer; /* until the port may send again */

@@ -97,7 +97,11 @@ static bool tell_link(struct netvsp *n)
 
 void net_rndis_changed(void *ctx)
 {
-	tell_link(ctx);
+	struct netvsp *n = ctx;
+
+	if (n->port) /* a policy may have taken the address back that the guest chose */
+		memcpy(n->mac, vsw_port_mac(n->port), NET_MAC_LEN);
+	tell_link(n);
 }
 
 bool net_rndis_push(struct netvsp *n)

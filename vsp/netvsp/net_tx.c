@@ -219,6 +219,20 @@ static int apply_info(struct net_frame *f, const struct netvsp *n, const struct 
 	return f->len < NET_ETH_LEN ? -EINVAL : 0;
 }
 
+/*
+ * A large frame costs what it is on the wire: cut into pieces of one byte it keeps the loop of all
+ * adapters busy for as long as thousands of frames.
+ */
+static void charge(struct net_chan *c, const struct net_frame *f, uint32_t length)
+{
+	uint32_t wire = f->len;
+
+	if (unlikely(f->meta.gso))
+		net_gso_count(f, &wire);
+	length += wire - f->len;
+	c->budget -= length < c->budget ? length : c->budget;
+}
+
 /* The next message of the request, to the switch: NVSP_STATUS_*. */
 static uint32_t send_next(struct net_chan *c, struct bytes *b)
 {
@@ -231,6 +245,7 @@ static uint32_t send_next(struct net_chan *c, struct bytes *b)
 	if (unlikely(make_frame(b, &d, &o) < 0 || apply_info(&o.f, n, &d) < 0))
 		return NVSP_STATUS_FAIL;
 	n->count.tx_frames++;
+	charge(c, &o.f, d.length);
 	vsw_input(n->port, &o.f); /* dropped or not is not the sender's business */
 	step_over(b, d.length);
 	return NVSP_STATUS_SUCCESS;
@@ -296,10 +311,14 @@ ALWAYS_INLINE void finish(struct net_chan *c, const struct vmpkt *pkt, uint32_t 
 /* ---- data requests ------------------------------------------------------------------------------
  */
 
-/* Until the port may send again, everything stays where it is. */
+/* Until the port may send again, or others had their turn, everything stays where it is. */
 static bool must_wait(struct net_chan *c)
 {
-	uint64_t ns = vsw_port_wait_ns(c->n->port);
+	uint64_t ns;
+
+	if (unlikely(!c->budget))
+		return true; /* frames were sent, so there is a next drain */
+	ns = vsw_port_wait_ns(c->n->port);
 
 	if (likely(!ns))
 		return false;
@@ -326,7 +345,6 @@ static bool send_frames(struct net_chan *c)
 		status = likely(q->frames++ < NET_MAX_FRAMES) ? send_next(c, &b) : NVSP_STATUS_FAIL;
 	}
 	q->held = false;
-	c->budget -= b.len < c->budget ? b.len : c->budget;
 	c->n->count.tx_rejected += status != NVSP_STATUS_SUCCESS;
 	finish(c, &q->pkt, status);
 	return true;

@@ -51,6 +51,12 @@ static uint32_t payload_at(const struct net_frame *f)
 	}
 }
 
+/* What is behind more tags than are parsed; trunks may send them. */
+static bool hides_in_tags(const struct net_frame *f)
+{
+	return payload_at(f) > NET_ETH_LEN + 2 * NET_VLAN_LEN;
+}
+
 /* IP in a SNAP frame: stacks that take it exist, and nobody sends it for good reasons. */
 static bool hides_in_snap(const struct net_frame *f)
 {
@@ -127,10 +133,8 @@ enum vsw_drop vsw_check_guards(struct vsw_tx *tx)
 	uint32_t features = tx->from->features;
 	const struct net_proto *p = &tx->f->proto;
 
-	if (unlikely(be16_at(tx->f->head + payload_at(tx->f) - 2) < ETHERTYPE_MIN))
-		return !hides_in_snap(tx->f)	 ? VSW_FORWARDED
-		       : features & VSW_F_ROUTER ? VSW_DROP_ROUTER_GUARD
-						 : VSW_DROP_DHCP_GUARD;
+	if (unlikely(hides_in_tags(tx->f) || hides_in_snap(tx->f)))
+		return features & VSW_F_ROUTER ? VSW_DROP_ROUTER_GUARD : VSW_DROP_DHCP_GUARD;
 	see_all(tx);
 	if (!p->version || p->protocol == IPPROTO_TCP)
 		return VSW_FORWARDED;
@@ -238,5 +242,6 @@ enum vsw_drop vsw_check_sender(struct vsw_tx *tx)
 		own = nd_is_own(tx);
 	else if (type < ETHERTYPE_MIN)
 		own = !hides_in_snap(tx->f);
+	own = own && likely(!hides_in_tags(tx->f));
 	return own ? VSW_FORWARDED : VSW_DROP_SOURCE_MAC;
 }

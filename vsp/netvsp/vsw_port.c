@@ -110,6 +110,7 @@ static struct vsw_port *make_port(struct vsw *sw, const struct vsw_port_config *
 	p->ctx = cfg->ctx;
 	p->mac = net_mac_u64(cfg->mac);
 	memcpy(p->address, cfg->mac, NET_MAC_LEN);
+	memcpy(p->assigned, cfg->mac, NET_MAC_LEN);
 	strcpy(p->name, cfg->name);
 	p->policy = cfg->policy;
 	vsw_policy_apply(p);
@@ -183,12 +184,45 @@ static bool same_vlans(const struct vsw_policy *a, const struct vsw_policy *b)
 	       !memcmp(a->allowed, b->allowed, sizeof(a->allowed));
 }
 
+/* Unless another port has it. All zero: none from now on. */
+static int change_mac(struct vsw_port *p, const uint8_t mac[NET_MAC_LEN])
+{
+	struct mac_table *t = &p->sw->macs;
+	uint64_t wanted = net_mac_u64(mac);
+	int err = wanted ? mac_table_fix(t, wanted, p->id) : 0;
+
+	if (err)
+		return err;
+	if (p->mac)
+		mac_table_unfix(t, p->mac);
+	p->mac = wanted;
+	memcpy(p->address, mac, NET_MAC_LEN);
+	return 0;
+}
+
+/* Who may not choose an address any more does not keep the one that it has chosen. */
+static int take_back_mac(struct vsw_port *p, const struct vsw_policy *policy, char *why,
+			 size_t whylen)
+{
+	char text[NET_MAC_TEXT];
+	int err;
+
+	if (policy->mac_spoofing || p->sw->bridge || !memcmp(p->address, p->assigned, NET_MAC_LEN))
+		return 0;
+	err = change_mac(p, p->assigned);
+	net_mac_format(p->assigned, text);
+	return err ? refuse(err, why, whylen, "another port has %s, the port's own, by now", text)
+		   : 0;
+}
+
 int vsw_port_set_policy(struct vsw_port *p, const struct vsw_policy *policy, char *why,
 			size_t whylen)
 {
 	struct vsw_policy old = p->policy;
 	int err = vsw_policy_check(policy, why, whylen);
 
+	if (!err)
+		err = take_back_mac(p, policy, why, whylen);
 	if (err)
 		return err;
 	p->policy = *policy;
@@ -202,7 +236,6 @@ int vsw_port_set_policy(struct vsw_port *p, const struct vsw_policy *policy, cha
 
 int vsw_port_set_mac(struct vsw_port *p, const uint8_t mac[NET_MAC_LEN])
 {
-	struct mac_table *t = &p->sw->macs;
 	uint64_t wanted = net_mac_u64(mac);
 	int err;
 
@@ -212,15 +245,10 @@ int vsw_port_set_mac(struct vsw_port *p, const uint8_t mac[NET_MAC_LEN])
 		return 0;
 	if (p->role == VSW_UPLINK || !(p->policy.mac_spoofing || p->sw->bridge))
 		return -EPERM;
-	err = mac_table_fix(t, wanted, p->id);
-	if (err)
-		return err;
-	if (p->mac)
-		mac_table_unfix(t, p->mac);
-	p->mac = wanted;
-	memcpy(p->address, mac, NET_MAC_LEN);
-	vsw_policy_apply(p);
-	return 0;
+	err = change_mac(p, mac);
+	if (!err)
+		vsw_policy_apply(p);
+	return err;
 }
 
 void vsw_port_set_link(struct vsw_port *p, bool up)

@@ -50,7 +50,7 @@ struct vsw_port {
 	uint64_t drop_in[VSW_DROP_COUNT], drop_out[VSW_DROP_COUNT];
 	uint64_t segmented, checksummed;
 	struct vsw_policy policy;
-	uint8_t address[NET_MAC_LEN];
+	uint8_t address[NET_MAC_LEN], assigned[NET_MAC_LEN]; /* in use; by whoever connected it */
 	char name[VSW_NAME];
 };
 

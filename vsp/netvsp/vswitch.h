@@ -164,6 +164,10 @@ struct vsw_port *vsw_port_find(struct vsw *sw, const char *name); /* NULL: none 
 /* NULL gives the first; NULL after the last. */
 struct vsw_port *vsw_port_next(struct vsw *sw, const struct vsw_port *prev);
 
+/*
+ * With mac_spoofing taken away the port has the address again that it was connected with;
+ * -EADDRINUSE when another port has it. -EINVAL as _add(). A sentence in @why (may be NULL).
+ */
 int vsw_port_set_policy(struct vsw_port *p, const struct vsw_policy *policy, char *why,
 			size_t whylen);
 int vsw_policy_check(const struct vsw_policy *policy, char *why, size_t whylen);

@@ -594,6 +594,24 @@ START_TEST(current_address)
 }
 END_TEST
 
+/* A guest that is not trusted any more is what it was connected as, to the switch and to itself. */
+START_TEST(address_that_is_taken_back)
+{
+	uint8_t mac[6] = { 2, 0, 0, 0, 0, 7 }, got[RNDIS_CONTROL_MAX];
+	struct vsw_policy policy;
+
+	allow_spoofing();
+	ck_assert_uint_eq(mock_net_set(&g, OID_802_3_CURRENT_ADDRESS, mac, 6), 0);
+	policy = *vsw_port_policy(netvsp_port(nic));
+	policy.mac_spoofing = false;
+	ck_assert_int_eq(vsw_port_set_policy(netvsp_port(nic), &policy, NULL, 0), 0);
+	ck_assert_mem_eq(vsw_port_mac(netvsp_port(nic)), guest_mac, 6);
+	ck_assert_uint_eq(mock_net_query(&g, OID_802_3_CURRENT_ADDRESS, NULL, 0, got, &len), 0);
+	ck_assert_uint_eq(len, 6);
+	ck_assert_mem_eq(got, guest_mac, 6);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("netvsp_oid");
@@ -612,6 +630,7 @@ int main(void)
 	tcase_add_test(t, configuration_by_name);
 	tcase_add_test(t, n28_configuration_with_strings_elsewhere);
 	tcase_add_test(t, current_address);
+	tcase_add_test(t, address_that_is_taken_back);
 	tcase_add_loop_test(own, names, 0, 3);
 	tcase_add_loop_test(own, supported_list, 0, 7);
 	tcase_add_loop_test(own, capabilities_in_the_size_that_is_asked_for, 0, 9);

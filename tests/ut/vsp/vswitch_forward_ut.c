@@ -533,6 +533,39 @@ START_TEST(addresses_of_a_driver)
 }
 END_TEST
 
+START_TEST(addresses_that_are_taken_back)
+{
+	struct vsw_policy policy = *vsw_port_policy(g[1].p);
+	struct rig_port host;
+	struct vsw_port_config cfg = rig_config(&host, "host", 0);
+	char why[160];
+
+	cfg.role = VSW_HOST;
+	rig_connect(&host, &cfg);
+	let_spoof(&host);
+	ck_assert_int_eq(vsw_port_set_mac(host.p, unknown), 0);
+	ck_assert_int_eq(vsw_port_set_policy(host.p, &policy, why, sizeof(why)), 0);
+	ck_assert(net_mac_zero(vsw_port_mac(host.p))); /* it had none */
+	ck_assert_uint_eq(macs().fixed, 3);
+	rig_disconnect(&host);
+	let_spoof(&g[0]);
+	let_spoof(&g[1]);
+	ck_assert_int_eq(vsw_port_set_mac(g[1].p, unknown), 0);
+	ck_assert_int_eq(vsw_port_set_mac(g[0].p, g[1].mac), 0);
+	ck_assert_int_eq(vsw_port_set_policy(g[1].p, &policy, why, sizeof(why)), -EADDRINUSE);
+	ck_assert_mem_eq(vsw_port_mac(g[1].p), unknown, NET_MAC_LEN);
+	ck_assert_int_eq(vsw_port_set_mac(g[0].p, g[0].mac), 0);
+	ck_assert_int_eq(vsw_port_set_policy(g[1].p, &policy, why, sizeof(why)), 0);
+	rig_send_plain(&g[1], g[0].mac, unknown);
+	ck_assert_uint_eq(g[0].got, 0);
+	rig_send_plain(&g[1], g[0].mac, g[1].mac);
+	ck_assert_uint_eq(g[0].got, 1);
+	ck_assert_int_eq(vsw_port_set_mac(g[2].p, unknown), -EPERM);
+	let_spoof(&g[2]);
+	ck_assert_int_eq(vsw_port_set_mac(g[2].p, unknown), 0); /* nobody's any more */
+}
+END_TEST
+
 /* ---- a host's port, and a plain bridge --------------------------------------------------------
  */
 
@@ -711,6 +744,7 @@ int main(void)
 	tcase_add_test(flat, random_sources_fill_a_share_of_the_table_only);
 	tcase_add_test(flat, an_address_that_flaps_is_where_it_was_last);
 	tcase_add_test(flat, addresses_of_a_driver);
+	tcase_add_test(flat, addresses_that_are_taken_back);
 	tcase_add_test(flat, a_host_port_without_an_address_is_for_many);
 	tcase_add_test(flat, ports_that_cannot_be);
 	tcase_add_test(flat, ports_are_found);

@@ -468,7 +468,9 @@ END_TEST
 START_TEST(guards_look_behind_tags_and_snap)
 {
 	static const uint8_t snap[8] = { 0xaa, 0xaa, 3, 0, 0, 0, 0x86, 0xdd };
-	struct vsw_policy policy = { .vlan_mode = VSW_TRUNK, .dhcp_guard = true };
+	struct vsw_policy policy = { .vlan_mode = VSW_TRUNK,
+				     .mac_spoofing = true,
+				     .dhcp_guard = true };
 
 	memset(policy.allowed, 0xff, sizeof(policy.allowed));
 	rig_set(&a, &policy);
@@ -476,8 +478,13 @@ START_TEST(guards_look_behind_tags_and_snap)
 	put_udp(67, 68);
 	pkt_tag_inside(&k, NET_ETHERTYPE_VLAN, 5);
 	ck_assert_int_eq(rig_send(&a, &k), VSW_DROP_DHCP_GUARD);
-	pkt_tag_inside(&k, NET_ETHERTYPE_VLAN, 6);
-	ck_assert_int_eq(rig_send(&a, &k), VSW_DROP_DHCP_GUARD);
+	for (uint16_t id = 6; id < 40; id++) {
+		pkt_tag_inside(&k, NET_ETHERTYPE_VLAN, id);
+		ck_assert_int_eq(rig_send(&a, &k), VSW_DROP_DHCP_GUARD);
+	}
+	policy.mac_spoofing = policy.dhcp_guard = false;
+	rig_set(&a, &policy);
+	ck_assert_int_eq(rig_send(&a, &k), VSW_DROP_SOURCE_MAC); /* could be ARP or ND as well */
 	for (int router = 0; router < 2; router++) {
 		guard(!router, router);
 		pkt_begin(&k, rig_broadcast, a.mac, 48);
