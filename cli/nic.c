@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -286,6 +287,7 @@ static void end_command(struct session *s)
 
 	if (!s->running)
 		return;
+	shutdown(s->ns.sock, SHUT_RDWR); /* without a command it waits for that, and no signal */
 	kill(s->ns.pid, SIGTERM);
 	while (!reap(s, WNOHANG, &status)) {
 		if (clock_ns() > until)
