@@ -205,6 +205,7 @@ check_variant() {
 	for p in tests/sh/*.sh; do
 		[ "$p" = tests/sh/lib.sh ] || begin "$name ${p#tests/}" "${prefix[@]}" "$dir/tests/run_sh" "$dir" "$p"
 	done
+	begin "$name soak/net_soak" "${prefix[@]}" "$dir/soak/net_soak"
 	# The one that finds most in 15 s; make soak is the release build's.
 	[ "$name" != address ] || begin "$name soak/soak_test" "$dir/soak/soak_test"
 	[ "$name" != thread ] || return # has no replays
