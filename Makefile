@@ -63,13 +63,14 @@ PROC_BIN := $(patsubst tests/proc/%.c,$(B)/proc/%,$(PROC))
 HOSTILE := $(wildcard tests/hostile/*_hostile.c)
 HOSTILE_BIN := $(patsubst tests/hostile/%.c,$(B)/hostile/%,$(HOSTILE))
 SOAK_BIN := $(B)/soak/soak_test
+NET_SOAK_BIN := $(B)/soak/net_soak
 FAKE    := $(wildcard tests/fake/*.c)
 BENCH   := $(wildcard bench/*.c)
 BENCH_BIN := $(patsubst bench/%.c,$(B)/bench/%,$(BENCH))
 PEERS   := $(wildcard bench/peers/*.c bench/peers/*.cc)
 FUZZ    := $(patsubst fuzz/fuzz_%.c,%,$(wildcard fuzz/fuzz_*.c))
 
-.PHONY: all demo check kill soak bench fuzz fuzz-bins fuzz-coverage lint install uninstall clean help setup \
+.PHONY: all demo check kill soak net-soak bench fuzz fuzz-bins fuzz-coverage lint install uninstall clean help setup \
 	check-spin check-tests bench-bins peers fuzz-replay seeds
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -84,6 +85,7 @@ help:
 	@echo '  make             build/hvbus, libhvbus.a, the nbdkit plugin, libhvbus-sg.so'
 	@echo '  make kill        500 kill -9 in the middle of verified writes, of every party; ROUNDS=N'
 	@echo '  make soak        20 minutes of load, hot plug, hostile guests and kill -9; TIME=SECONDS'
+	@echo '  make net-soak    2 minutes of 8 guests on a switch, one of them hostile or killed; TIME=SECONDS'
 	@echo '  make bench       measure every row of docs/performance.md beside its peer'
 	@echo '  make fuzz        each fuzz target for 30 s; make fuzz T=ring TIME=600 for one'
 	@echo '  make fuzz-coverage  lines that the corpora reach, per component; TIME=60 fuzzes first'
@@ -167,7 +169,12 @@ $(B)/hostile/%: $(B)/tests/hostile/%.o $(call obj,$(HOSTILE_HELP)) $(call libs_u
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) -lcheck -lsubunit -lrt -lm
 
 # The fixture and the guest without manners, under load for as long as one likes.
-$(SOAK_BIN): $(call obj,$(wildcard tests/soak/*.c) $(HOSTILE_HELP)) $(call libs_upto,vmwp)
+$(NET_SOAK_BIN): $(call obj,tests/soak/net_soak.c $(HOSTILE_HELP)) $(call libs_upto,vmwp)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) -lcheck -lsubunit -lrt -lm
+
+$(SOAK_BIN): $(call obj,$(filter-out tests/soak/net_soak.c,$(wildcard tests/soak/*.c)) $(HOSTILE_HELP)) $(call libs_upto,vmwp)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) -lcheck -lsubunit -lrt -lm -lnbd
@@ -196,8 +203,8 @@ check: setup
 	$(Q)scripts/check.sh
 
 # One build variant: everything it needs, then its tests.
-check-tests: $(UT_BIN) $(PROC_BIN) $(HOSTILE_BIN) $(SOAK_BIN) $(B)/hvbus $(B)/nbdkit-hvbus-plugin.so $(B)/libhvbus-sg.so \
-	$(B)/tests/run_sh
+check-tests: $(UT_BIN) $(PROC_BIN) $(HOSTILE_BIN) $(SOAK_BIN) $(NET_SOAK_BIN) $(B)/hvbus $(B)/nbdkit-hvbus-plugin.so \
+	$(B)/libhvbus-sg.so $(B)/tests/run_sh
 
 $(B)/tests/run_sh: $(B)/tests/run_sh.o
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcheck -lsubunit -lrt -lm
@@ -211,6 +218,11 @@ soak: SETUP_FOR := check
 soak: setup
 	$(Q)$(MAKE) --no-print-directory all $(B)/soak/soak_test
 	$(Q)SOAK_SECONDS=$(or $(TIME),1200) $(B)/soak/soak_test
+
+net-soak: SETUP_FOR := check
+net-soak: setup
+	$(Q)$(MAKE) --no-print-directory $(NET_SOAK_BIN)
+	$(Q)NET_SOAK_SECONDS=$(or $(TIME),120) $(NET_SOAK_BIN)
 
 check-spin:
 	$(Q)tests/spin/run.sh

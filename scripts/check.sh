@@ -206,6 +206,7 @@ check_variant() {
 		case $p in */lib*.sh) continue ;; esac
 		begin "$name ${p#tests/}" "${prefix[@]}" "$dir/tests/run_sh" "$dir" "$p"
 	done
+	begin "$name soak/net_soak" "${prefix[@]}" "$dir/soak/net_soak"
 	# The one that finds most in 15 s; make soak is the release build's.
 	[ "$name" != address ] || begin "$name soak/soak_test" "$dir/soak/soak_test"
 	[ "$name" != thread ] || return # has no replays

@@ -16,11 +16,12 @@
 #include "base/clock.h"
 #include "hv-core/proc/proc_sock.h"
 
-#define PATIENCE_MS 20000
 #define CDB_READ10  0x28
 #define CDB_WRITE10 0x2a
 
 /* ---- socket ---------------------------------------------------------------------- */
+
+const char *evil_wishes = "";
 
 struct hv_proc_hello evil_hello(void)
 {
@@ -37,7 +38,7 @@ struct hv_proc_hello evil_hello(void)
 int evil_socket(const char *path)
 {
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
-	struct timeval patience = { .tv_sec = PATIENCE_MS / 1000 };
+	struct timeval patience = { .tv_sec = EVIL_PATIENCE_MS / 1000 };
 	int s = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 
 	ck_assert_int_ge(s, 0);
@@ -80,14 +81,18 @@ int64_t evil_wrmsr(struct evil_guest *g, uint32_t vp, uint32_t msr, uint64_t val
 static void connect_guest(struct evil_guest *g, const char *path)
 {
 	struct hv_proc_hello h = evil_hello();
+	char hello[sizeof(h) + HV_PROC_WISHES];
+	size_t wishes = strlen(evil_wishes);
 	int fds[PROC_MAX_FDS], n;
 
+	memcpy(hello, &h, sizeof(h));
+	memcpy(hello + sizeof(h), evil_wishes, wishes);
 	*g = (struct evil_guest){ .path = path,
 				  .sock = evil_socket(path),
 				  .bell = -1,
 				  .rings = EVIL_RINGS,
 				  .relid = EVIL_RELID };
-	ck_assert_int_eq(proc_sock_send(g->sock, &h, sizeof(h), NULL, 0, 0), 0);
+	ck_assert_int_eq(proc_sock_send(g->sock, hello, sizeof(h) + wishes, NULL, 0, 0), 0);
 	ck_assert_int_eq(proc_sock_recv(g->sock, &g->welcome, sizeof(g->welcome), fds, &n),
 			 sizeof(g->welcome));
 	ck_assert_msg(!g->welcome.error, "%s", g->welcome.text);
@@ -170,7 +175,7 @@ union vmbus_msg evil_expect(struct evil_guest *g, uint32_t type)
 	union vmbus_msg m;
 
 	do {
-		ck_assert_msg(evil_take(g, &m, PATIENCE_MS), "no %s from the root",
+		ck_assert_msg(evil_take(g, &m, EVIL_PATIENCE_MS), "no %s from the root",
 			      vmbus_msg_name(type));
 	} while (m.hdr.type != type);
 	return m;
@@ -181,7 +186,7 @@ uint32_t evil_gpadl(struct evil_guest *g, uint32_t id, const uint64_t *pfn, uint
 {
 	uint32_t w[60] = { VMBUS_MSG_GPADL_HEADER, 0,	     g->relid, id,
 			   (8 + 8 * n) | 1u << 16, n * 4096, 0 };
-	uint32_t i;
+	uint32_t i, number;
 
 	for (i = 0; i < n && i < VMBUS_GPADL_HEADER_PFNS; i++) {
 		uint64_t page = pfn ? pfn[i] : first + i;
@@ -189,6 +194,16 @@ uint32_t evil_gpadl(struct evil_guest *g, uint32_t id, const uint64_t *pfn, uint
 		memcpy(&w[7 + 2 * i], &page, 8);
 	}
 	evil_say(g, w, 7 + 2 * i);
+	for (number = 1; i < n; number++) {
+		uint32_t b[60] = { VMBUS_MSG_GPADL_BODY, 0, number, id }, k;
+
+		for (k = 0; i < n && k < VMBUS_GPADL_BODY_PFNS; i++, k++) {
+			uint64_t page = pfn ? pfn[i] : first + i;
+
+			memcpy(&b[4 + 2 * k], &page, 8);
+		}
+		evil_say(g, b, 4 + 2 * k);
+	}
 	return evil_expect(g, VMBUS_MSG_GPADL_CREATED).gpadl_created.status;
 }
 
@@ -214,7 +229,7 @@ void evil_close(struct evil_guest *g)
 	EVIL_SAY(g, VMBUS_MSG_CLOSECHANNEL, 0, g->relid);
 }
 
-static void take_bell(struct evil_guest *g)
+void evil_take_bell(struct evil_guest *g)
 {
 	struct hv_proc_call call = { .op = HV_PROC_HYPERCALL,
 				     .arg = { HV_CALL_SIGNAL_EVENT | HV_CALL_FAST,
@@ -244,7 +259,7 @@ void evil_reopen(struct evil_guest *g)
 {
 	evil_close(g);
 	ck_assert_uint_eq(evil_open(g, g->relid, EVIL_GPADL, 0, EVIL_RING_PAGES), 0);
-	take_bell(g);
+	evil_take_bell(g);
 	init_stor(g);
 }
 
@@ -268,7 +283,7 @@ void evil_restart(struct evil_guest *g, enum evil_stage stage)
 				  0);
 	if (stage >= EVIL_OPEN) {
 		ck_assert_uint_eq(evil_open(g, EVIL_RELID, EVIL_GPADL, 0, EVIL_RING_PAGES), 0);
-		take_bell(g);
+		evil_take_bell(g);
 	}
 	if (stage >= EVIL_READY)
 		init_stor(g);
@@ -295,7 +310,7 @@ void evil_sub_open(struct evil_guest *sub, const struct evil_guest *g, uint32_t 
 	ck_assert_uint_eq(
 		evil_gpadl(sub, EVIL_SUB_GPADL, NULL, EVIL_SUB_RINGS, 2 * EVIL_RING_PAGES), 0);
 	ck_assert_uint_eq(evil_open(sub, relid, EVIL_SUB_GPADL, 1, EVIL_RING_PAGES), 0);
-	take_bell(sub);
+	evil_take_bell(sub);
 }
 
 void evil_sub_end(struct evil_guest *sub)
@@ -327,7 +342,7 @@ __attribute__((no_sanitize("thread"))) void evil_ring_put(struct evil_ring *r, u
 		r->data[(at + i) % EVIL_RING_SIZE] = b[i];
 }
 
-static void ring_get(const struct evil_ring *r, uint32_t at, void *bytes, uint32_t len)
+void evil_ring_get(const struct evil_ring *r, uint32_t at, void *bytes, uint32_t len)
 {
 	uint8_t *b = bytes;
 
@@ -365,6 +380,23 @@ void evil_send(struct evil_guest *g, uint16_t type, uint16_t offset8, uint16_t f
 	evil_publish(g, g->out.next);
 }
 
+void evil_direct(struct evil_guest *g, uint16_t flags, uint64_t id, const void *p, uint32_t plen,
+		 uint64_t pfn, uint32_t bytes, uint32_t offset)
+{
+	uint32_t n = (offset + bytes + 4095) / 4096, len = 16 + 8 * n;
+	uint8_t body[16 + 8 * 80 + 64] = { 0 };
+	struct vmpkt_gpa_direct h = { 0, 1 };
+	struct vmpkt_gpa_range r = { bytes, offset };
+
+	ck_assert(n <= 80 && plen <= 64);
+	memcpy(body, &h, 8);
+	memcpy(body + 8, &r, 8);
+	for (uint32_t i = 0; i < n; i++, pfn++)
+		memcpy(body + 16 + 8 * i, &pfn, 8);
+	memcpy(body + len, p, plen);
+	evil_send(g, VMPKT_GPA_DIRECT, (uint16_t)((16 + len) / 8), flags, id, body, len + plen);
+}
+
 uint32_t evil_out_free(const struct evil_guest *g)
 {
 	uint32_t read = load_acquire(&g->out.ctrl->read_index);
@@ -384,12 +416,12 @@ bool evil_recv(struct evil_guest *g, struct evil_packet *p, int ms)
 		usleep(20);
 	}
 	memset(p, 0, sizeof(*p));
-	ring_get(&g->in, next, &p->desc, sizeof(p->desc));
+	evil_ring_get(&g->in, next, &p->desc, sizeof(p->desc));
 	off = p->desc.offset8 * 8u;
 	ck_assert_uint_ge(off, 16);
 	ck_assert_uint_ge(p->desc.len8 * 8u, off);
 	p->len = p->desc.len8 * 8u - off;
-	ring_get(&g->in, next + off, &p->p, p->len < sizeof(p->p) ? p->len : sizeof(p->p));
+	evil_ring_get(&g->in, next + off, &p->p, p->len < sizeof(p->p) ? p->len : sizeof(p->p));
 	g->in.next = (next + p->desc.len8 * 8u + 8) % EVIL_RING_SIZE;
 	store_release(&g->in.ctrl->read_index, g->in.next);
 	g->answers++;
@@ -409,7 +441,7 @@ struct evil_packet evil_vstor_call(struct evil_guest *g, const struct vstor_pack
 
 	evil_vstor(g, 0xca11, p);
 	do {
-		ck_assert_msg(evil_recv(g, &a, PATIENCE_MS), "no answer from the controller");
+		ck_assert_msg(evil_recv(g, &a, EVIL_PATIENCE_MS), "no answer from the controller");
 	} while (a.desc.trans_id != 0xca11);
 	return a;
 }
@@ -435,19 +467,7 @@ struct vstor_packet evil_srb(uint8_t lun, const void *cdb, uint8_t cdb_len, uint
 void evil_srb_send(struct evil_guest *g, uint64_t id, const struct vstor_packet *p, uint64_t pfn,
 		   uint32_t bytes, uint32_t offset)
 {
-	uint32_t n = (offset + bytes + 4095) / 4096, len = 16 + 8 * n;
-	uint8_t body[16 + 8 * 80 + VSTOR_PACKET] = { 0 };
-	struct vmpkt_gpa_direct h = { 0, 1 };
-	struct vmpkt_gpa_range r = { bytes, offset };
-
-	ck_assert_uint_le(n, 80);
-	memcpy(body, &h, 8);
-	memcpy(body + 8, &r, 8);
-	for (uint32_t i = 0; i < n; i++, pfn++)
-		memcpy(body + 16 + 8 * i, &pfn, 8);
-	memcpy(body + len, p, VSTOR_PACKET);
-	evil_send(g, VMPKT_GPA_DIRECT, (uint16_t)((16 + len) / 8), VMPKT_FLAG_COMPLETION_REQUESTED,
-		  id, body, len + VSTOR_PACKET);
+	evil_direct(g, VMPKT_FLAG_COMPLETION_REQUESTED, id, p, VSTOR_PACKET, pfn, bytes, offset);
 }
 
 struct vstor_packet evil_rw(uint8_t lun, bool write, uint32_t lba, uint16_t blocks)
@@ -473,7 +493,7 @@ static void move_block(struct evil_guest *g, bool write)
 
 	evil_srb_send(g, 0xb10c, &p, EVIL_BUF, 4096, 0);
 	do {
-		ck_assert_msg(evil_recv(g, &a, PATIENCE_MS), "no answer from the disk");
+		ck_assert_msg(evil_recv(g, &a, EVIL_PATIENCE_MS), "no answer from the disk");
 	} while (a.desc.trans_id != 0xb10c);
 	ck_assert_uint_eq(a.p.srb.srb_status, VSTOR_SRB_SUCCESS);
 	ck_assert_uint_eq(a.p.srb.data_transfer_length, 4096);

@@ -17,19 +17,21 @@
 #include "vmbus/wire/vstor.h"
 
 /* Guest pages. */
-#define EVIL_PAGES	1024u
-#define EVIL_VPS	2u
-#define EVIL_SYNIC	1u /* message and event page of each VP */
-#define EVIL_RINGS	32u
-#define EVIL_RING_PAGES 9u /* of each direction, control page included */
-#define EVIL_RING_SIZE	((EVIL_RING_PAGES - 1) * 4096u)
-#define EVIL_BUF	256u /* 64 pages of data */
-#define EVIL_FREE	512u
-#define EVIL_SUB_RINGS	600u /* of a sub-channel */
+#define EVIL_PAGES	 1024u
+#define EVIL_VPS	 2u
+#define EVIL_SYNIC	 1u /* message and event page of each VP */
+#define EVIL_RINGS	 32u
+#define EVIL_RING_PAGES	 9u /* of each direction, control page included */
+#define EVIL_RING_SIZE	 ((EVIL_RING_PAGES - 1) * 4096u)
+#define EVIL_BUF	 256u /* 64 pages of data */
+#define EVIL_FREE	 512u
+#define EVIL_SUB_RINGS	 600u /* of a sub-channel */
 
-#define EVIL_RELID	1u /* of the first controller: relids are given in the order of offers */
-#define EVIL_GPADL	0xe1e10u
-#define EVIL_SUB_GPADL	0xe1e11u
+#define EVIL_PATIENCE_MS 20000 /* with what has to come */
+
+#define EVIL_RELID	 1u /* of the first controller: relids are given in the order of offers */
+#define EVIL_GPADL	 0xe1e10u
+#define EVIL_SUB_GPADL	 0xe1e11u
 
 struct evil_ring {
 	struct vmring_ctrl *ctrl;
@@ -72,6 +74,8 @@ void evil_end(struct evil_guest *g);
 
 /* ---- socket ---------------------------------------------------------------------- */
 
+/* Of every guest from then on, as it says them behind its hello; "" unless it is set before. */
+extern const char *evil_wishes;
 struct hv_proc_hello evil_hello(void);
 int evil_socket(const char *path); /* connected */
 /* True: cut off by the root. Waits @ms. */
@@ -99,6 +103,8 @@ uint32_t evil_gpadl(struct evil_guest *g, uint32_t id, const uint64_t *pfn, uint
 		    uint32_t n);
 uint32_t evil_open(struct evil_guest *g, uint32_t relid, uint32_t gpadl, uint32_t vp,
 		   uint32_t downstream);
+/* The channel's doorbell, for evil_ring_bell(). */
+void evil_take_bell(struct evil_guest *g);
 void evil_close(struct evil_guest *g);
 /* Closed, opened and initialised anew, by a guest that has been ready. */
 void evil_reopen(struct evil_guest *g);
@@ -120,6 +126,7 @@ static inline void *evil_page(struct evil_guest *g, uint64_t pfn)
 
 /* Bytes into the data area, around its end. */
 void evil_ring_put(struct evil_ring *r, uint32_t at, const void *bytes, uint32_t len);
+void evil_ring_get(const struct evil_ring *r, uint32_t at, void *bytes, uint32_t len);
 void evil_publish(struct evil_guest *g, uint32_t write_index);
 void evil_ring_bell(struct evil_guest *g);
 /* A packet of @len bytes behind the descriptor, published and signalled. */
@@ -128,6 +135,9 @@ void evil_send(struct evil_guest *g, uint16_t type, uint16_t offset8, uint16_t f
 /* The same without publishing. */
 void evil_queue(struct evil_guest *g, uint16_t type, uint16_t offset8, uint16_t flags, uint64_t id,
 		const void *body, uint32_t len);
+/* GPA-direct for one range of pages, with @plen bytes of payload. */
+void evil_direct(struct evil_guest *g, uint16_t flags, uint64_t id, const void *p, uint32_t plen,
+		 uint64_t pfn, uint32_t bytes, uint32_t offset);
 uint32_t evil_out_free(const struct evil_guest *g);
 bool evil_recv(struct evil_guest *g, struct evil_packet *p, int ms);
 

@@ -60,6 +60,11 @@ static struct shared {
 
 static char dir[64], sock[96], image[96], logfile[96];
 enum log_level hostile_log_level = LOG_INFO;
+const char *hostile_switch;
+struct net_peers_config hostile_peers = {
+	.n = 2, .window = 16, .burst = 2, .gap_us = 1000, .rx_bytes = 2u << 20
+};
+static struct net_peers *peers;
 static pid_t root_pid, canary_pid;
 static struct root *the_root;
 
@@ -89,6 +94,20 @@ static void on_term(int sig)
 	root_stop(the_root);
 }
 
+static void add_switch(struct root_config *cfg)
+{
+	static char text[128];
+	char why[256];
+
+	if (!hostile_switch)
+		return;
+	snprintf(text, sizeof(text), "%s", hostile_switch);
+	if (root_parse_switch(&cfg->sw[cfg->nr_switches++], text, why, sizeof(why))) {
+		fprintf(stderr, "root: %s\n", why);
+		_exit(1);
+	}
+}
+
 static void root_main(int ready)
 {
 	struct root_config cfg = {
@@ -115,6 +134,7 @@ static void root_main(int ready)
 	char why[256];
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	add_switch(&cfg);
 	dup2(fd, 2);
 	close(fd);
 	mallopt(M_PERTURB, MARK_FREE);
@@ -185,6 +205,11 @@ static void canary_pause(bool on)
 	uint64_t limit = clock_ns() + SETTLE_NS;
 
 	store_release(&sh->pause, on);
+	if (peers && on)
+		ck_assert_msg(net_peers_pause(peers, SETTLE_NS), "U3: %s",
+			      net_peers_fault(peers) ?: "the peers hang");
+	if (peers && !on)
+		net_peers_resume(peers);
 	while (on && !load_acquire(&sh->paused)) {
 		ck_assert_msg(clock_ns() < limit, "U3: the canary hangs");
 		usleep(100);
@@ -194,9 +219,15 @@ static void canary_pause(bool on)
 void hostile_canary_moves(void)
 {
 	uint64_t limit = clock_ns() + SETTLE_NS, was = load_acquire(&sh->ops);
+	uint64_t frames = peers ? net_peers_fewest(peers) : 0;
 
 	while (load_acquire(&sh->ops) < was + 2) {
 		ck_assert_msg(clock_ns() < limit, "U3: the canary got nothing done");
+		usleep(100);
+	}
+	while (peers && net_peers_fewest(peers) < frames + 2) {
+		ck_assert_msg(clock_ns() < limit && !net_peers_fault(peers), "U3: %s",
+			      net_peers_fault(peers) ?: "the peers' frames do not get through");
 		usleep(100);
 	}
 }
@@ -220,6 +251,18 @@ static void start_root_process(void)
 	close(ready[0]);
 }
 
+static void works(struct evil_guest *g)
+{
+	evil_verified_io(g);
+	if (hostile_switch && *evil_wishes)
+		evil_nic_works(g);
+}
+
+struct net_peers *hostile_net_peers(void)
+{
+	return peers;
+}
+
 void hostile_start(void)
 {
 	struct evil_guest g;
@@ -239,10 +282,14 @@ void hostile_start(void)
 	canary_pid = fork();
 	if (!canary_pid)
 		canary_main();
+	if (hostile_switch) {
+		peers = net_peers_start(sock, "lan", &hostile_peers);
+		ck_assert_ptr_nonnull(peers);
+	}
 	hostile_canary_moves();
 	for (int i = 0; i < 3; i++) { /* allocators and caches have seen everything once */
 		evil_reach(&g, sock, EVIL_READY);
-		evil_verified_io(&g);
+		works(&g);
 		evil_end(&g);
 		free(hostile_inspect());
 	}
@@ -250,10 +297,14 @@ void hostile_start(void)
 
 void hostile_stop(void)
 {
-	int status = 0;
+	int status = 0, peers_status = 0;
 
 	kill(canary_pid, SIGKILL);
 	waitpid(canary_pid, NULL, 0);
+	if (peers && !net_peers_stop(peers)) {
+		fprintf(stderr, "U3: the peers did not leave in peace\n");
+		peers_status = EXIT_FAILURE;
+	}
 	kill(root_pid, SIGTERM);
 	waitpid(root_pid, &status, 0);
 	if (!WIFEXITED(status) || WEXITSTATUS(status)) { /* U1; a leak, too */
@@ -269,6 +320,8 @@ void hostile_stop(void)
 	unlink(sock);
 	unlink(logfile);
 	rmdir(dir);
+	if (peers_status)
+		exit(peers_status);
 }
 
 /* ---- looking at the root ------------------------------------------------------------------ */
@@ -363,13 +416,13 @@ static struct usage usage_now(void)
 {
 	struct usage u = { .fds = count_fds(), .maps = count_memfd_maps() };
 	char name[64];
-	long pages = 0;
+	long pages = 0, shared = 0; /* guests' memory is theirs, however much of it was touched */
 	FILE *f;
 
 	snprintf(name, sizeof(name), "/proc/%d/statm", (int)root_pid);
 	f = fopen(name, "r");
-	if (f && fscanf(f, "%*d %ld", &pages) == 1)
-		u.rss_kb = pages * 4;
+	if (f && fscanf(f, "%*d %ld %ld", &pages, &shared) == 2)
+		u.rss_kb = (pages - shared) * 4;
 	if (f)
 		fclose(f);
 	add_tasks(&u);
@@ -402,7 +455,7 @@ char *hostile_inspect(void)
 static struct {
 	struct usage usage;
 	off_t log;
-	uint64_t start_ns;
+	uint64_t start_ns, peers_waited_ns;
 } before;
 
 static off_t log_size(void)
@@ -479,6 +532,8 @@ static void u2_nothing_leaked(const struct evil_guest *g)
 	ck_assert_msg(off < 0, "U2: uninitialised memory of the root at %lx", off);
 	at = memmem(g->mem, EVIL_PAGES * 4096ul, CANARY, 8);
 	ck_assert_msg(!at, "U2: the canary's data at %lx", (long)(at - g->mem));
+	at = memmem(g->mem, EVIL_PAGES * 4096ul, NET_PEER_MARK, 8);
+	ck_assert_msg(!at, "U2: a frame between peers at %lx", (long)(at - g->mem));
 	at = memmem(g->mem, EVIL_PAGES * 4096ul, dir, strlen(dir)); /* X05 */
 	ck_assert_msg(!at, "U2: a path of the host at %lx", (long)(at - g->mem));
 }
@@ -493,6 +548,13 @@ static void u3_canary(void)
 	waited = usage_now().waited_ns - before.usage.waited_ns;
 	worst = load_relaxed(&sh->worst_ns);
 	ck_assert_msg(worst < STALL_NS + 3 * waited, "U3: the canary stalled for %llu ms",
+		      (unsigned long long)(worst / MS));
+	if (!peers)
+		return;
+	ck_assert_msg(!net_peers_fault(peers), "U3: %s", net_peers_fault(peers));
+	waited += net_peers_waited_ns(peers) - before.peers_waited_ns;
+	worst = net_peers_worst_ns(peers, false);
+	ck_assert_msg(worst < STALL_NS + 3 * waited, "U3: a frame between peers took %llu ms",
 		      (unsigned long long)(worst / MS));
 }
 
@@ -591,19 +653,63 @@ static long number(const json_t *o, const char *key)
 	return (long)json_integer_value(json_object_get(o, key));
 }
 
+/* Of any channel of the partition; NULL: none has one. */
+static const char *channel_fault(const json_t *p)
+{
+	const json_t *c, *all = json_object_get(p, "channels");
+	const char *why = NULL;
+	size_t i;
+
+	for (i = 0; i < json_array_size(all) && !why; i++) {
+		c = json_array_get(all, i);
+		why = json_string_value(json_object_get(c, "fault"));
+	}
+	return why;
+}
+
+static const json_t *port_of(const json_t *root, uint32_t id)
+{
+	const json_t *sw = json_array_get(json_object_get(root, "switches"), 0);
+	const json_t *p, *all = json_object_get(sw, "ports");
+	size_t i;
+
+	for (i = 0; i < json_array_size(all); i++) {
+		p = json_array_get(all, i);
+		if (json_is_integer(json_object_get(p, "partition")) &&
+		    number(p, "partition") == (long)id)
+			return p;
+	}
+	return NULL;
+}
+
+static const char *missing_of_nic(const json_t *root, uint32_t id, const struct proof *want)
+{
+	const json_t *port = port_of(root, id), *nic = json_object_get(port, "adapter");
+
+	if (want->nic && !number(nic, want->nic))
+		return want->nic;
+	if (want->nic_failed &&
+	    !contains(json_string_value(json_object_get(nic, "failed")), want->nic_failed))
+		return want->nic_failed;
+	if (want->drop_in && !number(json_object_get(port, "dropped_in"), want->drop_in))
+		return want->drop_in;
+	if (want->drop_out && !number(json_object_get(port, "dropped_out"), want->drop_out))
+		return want->drop_out;
+	return NULL;
+}
+
 /* What is still missing, or NULL. */
 static const char *missing(const json_t *root, uint32_t id, const struct proof *want)
 {
 	const json_t *p = partition_of(root, id), *bus = json_object_get(p, "bus");
-	const json_t *chan = json_array_get(json_object_get(p, "channels"), 0);
+	const char *fault = channel_fault(p);
 	const json_t *ctl = json_array_get(json_object_get(p, "controllers"), 0);
 
 	if (want->cut)
 		return in_faults(root, id, want->cut) ? NULL : want->cut;
 	if (!p)
 		return "the partition";
-	if (want->fault &&
-	    !contains(json_string_value(json_object_get(chan, "fault")), want->fault))
+	if (want->fault && !contains(fault, want->fault))
 		return want->fault;
 	if (want->drop &&
 	    (!number(bus, "dropped") ||
@@ -613,9 +719,9 @@ static const char *missing(const json_t *root, uint32_t id, const struct proof *
 		return "a rejected request";
 	if (want->refused && !number(p, "hypercalls_refused"))
 		return "a refused hypercall";
-	if (!want->fault && !want->lost && json_is_string(json_object_get(chan, "fault")))
+	if (!want->fault && !want->lost && fault)
 		return "a channel without fault";
-	return NULL;
+	return missing_of_nic(root, id, want);
 }
 
 static void u8_visible(uint32_t id, const struct proof *want)
@@ -647,6 +753,10 @@ void hostile_mark(void)
 	before.start_ns = clock_ns();
 	before.usage = usage_now();
 	store_relaxed(&sh->worst_ns, 0);
+	if (peers) {
+		before.peers_waited_ns = net_peers_waited_ns(peers);
+		net_peers_worst_ns(peers, true);
+	}
 }
 
 void hostile_settled(void)
@@ -685,12 +795,12 @@ void hostile_end(struct evil_guest *g, const struct proof *proof)
 		u2_nothing_leaked(g);
 	if (there && !(proof && proof->cut)) { /* U9: like a new kernel in the same partition */
 		evil_restart(g, EVIL_READY);
-		evil_verified_io(g);
+		works(g);
 		u2_nothing_leaked(g);
 	}
 	evil_end(g);
 	evil_reach(g, sock, EVIL_READY); /* U9: another life */
-	evil_verified_io(g);
+	works(g);
 	evil_end(g);
 	u5_nothing_kept();
 	u4_idle();

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What every hostile case runs in: a real root in a process of its own, a canary partition
- * in another that does verified I/O all the while, and the invariants U1 to U9 that are
- * checked when the case has done its worst.
+ * in another that does verified I/O all the while, guests that exchange frames on a switch
+ * when there is one, and the invariants U1 to U9 that are checked when the case has done its worst.
  */
 #ifndef HVBUS_TESTS_HOSTILE_FIXTURE_H
 #define HVBUS_TESTS_HOSTILE_FIXTURE_H
@@ -10,7 +10,8 @@
 #include <check.h>
 
 #include "base/log.h"
-#include "tests/hostile/evil_guest.h"
+#include "tests/hostile/evil_nic.h"
+#include "tests/hostile/net_peer.h"
 
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 #define SLOWER 10
@@ -24,16 +25,27 @@ enum { LUN_EVIL, LUN_CANARY, LUN_FILE, LUN_READONLY, LUN_SLOW, HOSTILE_LUNS };
 
 /* What must be visible in `hvbus inspect` after a case (U8); several may be asked for. */
 struct proof {
-	const char *fault; /* of the channel */
-	const char *drop;  /* why the bus dropped the last message; "" = whatever */
-	const char *cut;   /* why the partition was cut off */
-	bool rejected;	   /* the controller refused a request */
-	bool refused;	   /* a hypercall was refused */
-	bool lost;	   /* the channel may be lost, or not: as the race goes */
+	const char *fault;	/* of the channel */
+	const char *drop;	/* why the bus dropped the last message; "" = whatever */
+	const char *cut;	/* why the partition was cut off */
+	const char *nic;	/* a counter of the adapter, which is not 0 */
+	const char *nic_failed; /* why the adapter waits for its close */
+	const char *drop_in;	/* frames of its port were dropped for that .. */
+	const char *drop_out;	/* .. and frames for it */
+	bool rejected;		/* the controller refused a request */
+	bool refused;		/* a hypercall was refused */
+	bool lost;		/* the channel may be lost, or not: as the race goes */
 };
 
 /* What the root logs; INFO unless it is set before. */
 extern enum log_level hostile_log_level;
+/*
+ * As --switch takes it, its name "lan"; NULL unless it is set before: no switch. With one, there
+ * are peers on it (net_peer.h), and who has wished for a NIC is tried with that, too.
+ */
+extern const char *hostile_switch;
+extern struct net_peers_config hostile_peers;
+struct net_peers *hostile_net_peers(void);
 
 /* Once per program: the root and its canary. */
 void hostile_start(void);

@@ -651,7 +651,7 @@ START_TEST(close_without_a_word)
 }
 END_TEST
 
-START_TEST(taken_away_under_traffic)
+START_TEST(n44_taken_away_under_traffic)
 {
 	uint32_t turns = 0;
 
@@ -937,7 +937,7 @@ static void serving(TCase *t)
 	tcase_add_loop_test(t, n09_gpadl_torn_down_while_open, 0, 2);
 	tcase_add_test(t, n37_guest_writes_all_over_the_receive_buffer);
 	tcase_add_test(t, close_without_a_word);
-	tcase_add_test(t, taken_away_under_traffic);
+	tcase_add_test(t, n44_taken_away_under_traffic);
 	tcase_add_test(t, golden_subchannels);
 	tcase_add_loop_test(t, n33_numbers_of_subchannels, 0, 7);
 	tcase_add_test(t, n34_subchannels_carry_data_only);

@@ -251,6 +251,23 @@ START_TEST(packet_filter)
 }
 END_TEST
 
+/* What the filter asks for is one thing, what the port's policy lets it have another. */
+START_TEST(n46_promiscuous_needs_the_ports_permission)
+{
+	struct vsw_policy policy = *vsw_port_policy(netvsp_port(nic));
+	const char nobody[] = "\x02\x00\x00\x00\x00\x77";
+	char why[200] = "";
+
+	ck_assert_uint_eq(mock_net_filter(&g, RNDIS_FILTER_PROMISCUOUS), RNDIS_STATUS_SUCCESS);
+	ck_assert(!arrives(nobody));
+	policy.mac_spoofing = true;
+	ck_assert_int_eq(vsw_port_set_policy(netvsp_port(nic), &policy, why, sizeof(why)), 0);
+	ck_assert(arrives(nobody));
+	ck_assert_uint_eq(mock_net_filter(&g, 0x0d), RNDIS_STATUS_SUCCESS);
+	ck_assert(!arrives(nobody));
+}
+END_TEST
+
 START_TEST(not_ready_before_rndis_and_after_halt)
 {
 	struct rndis_request halt = { RNDIS_HALT, sizeof(halt), 99 };
@@ -845,6 +862,7 @@ static void frames(Suite *s)
 	tcase_add_test(t, last_returned_sub_allocation_is_used_again);
 	tcase_add_test(t, from_one_guest_to_another_port_and_back);
 	tcase_add_test(t, packet_filter);
+	tcase_add_test(t, n46_promiscuous_needs_the_ports_permission);
 	tcase_add_test(t, not_ready_before_rndis_and_after_halt);
 	tcase_add_test(t, checksums_of_a_stock_guest);
 	tcase_add_test(t, r15_header_of_a_good_frame);

@@ -156,7 +156,7 @@ START_TEST(nothing_is_out_of_a_buffer_that_is_gone)
 }
 END_TEST
 
-START_TEST(a_sender_gets_all_while_half_is_free_then_its_share)
+START_TEST(n39_a_sender_gets_all_while_half_is_free_then_its_share)
 {
 	uint32_t usable = COUNT - RESERVED, i;
 
@@ -293,7 +293,7 @@ int main(void)
 	tcase_add_test(t, a_chain_comes_back_as_a_whole_in_its_order);
 	tcase_add_test(t, n36_only_what_is_out_there_comes_back_and_once);
 	tcase_add_test(t, nothing_is_out_of_a_buffer_that_is_gone);
-	tcase_add_test(t, a_sender_gets_all_while_half_is_free_then_its_share);
+	tcase_add_test(t, n39_a_sender_gets_all_while_half_is_free_then_its_share);
 	tcase_add_loop_test(t, random_steps_agree_with_a_model, 0, 4);
 	suite_add_tcase(s, t);
 	run = srunner_create(s);

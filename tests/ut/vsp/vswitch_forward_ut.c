@@ -217,7 +217,7 @@ static void teardown_flat(void)
 	rig_end();
 }
 
-START_TEST(a_guest_never_sees_others_unicast)
+START_TEST(n46_a_guest_never_sees_others_unicast)
 {
 	ck_assert_int_eq(rig_send_plain(&g[0], unknown, g[0].mac), VSW_FORWARDED);
 	ck_assert_int_eq(rig_send_plain(&up, unknown, far_away), VSW_DROP_NO_PORT);
@@ -274,7 +274,7 @@ START_TEST(flush_tells_those_who_got_something_once)
 }
 END_TEST
 
-START_TEST(who_is_gone_gets_no_flush_and_no_frames)
+START_TEST(n44_who_is_gone_gets_no_flush_and_no_frames)
 {
 	uint8_t mac[NET_MAC_LEN];
 
@@ -413,7 +413,7 @@ START_TEST(spoofing_ports_get_what_is_for_unknown_ones)
 }
 END_TEST
 
-START_TEST(a_fixed_address_is_never_taken_over)
+START_TEST(n40_a_fixed_address_is_never_taken_over)
 {
 	let_spoof(&g[1]);
 	ck_assert_int_eq(rig_send_plain(&g[1], g[2].mac, g[0].mac), VSW_DROP_SOURCE_MAC);
@@ -481,7 +481,7 @@ START_TEST(what_was_learned_goes_with_port_policy_and_link)
 }
 END_TEST
 
-START_TEST(random_sources_fill_a_share_of_the_table_only)
+START_TEST(n41_random_sources_fill_a_share_of_the_table_only)
 {
 	uint8_t mac[NET_MAC_LEN] = { 2, 1 };
 
@@ -501,7 +501,7 @@ START_TEST(random_sources_fill_a_share_of_the_table_only)
 }
 END_TEST
 
-START_TEST(an_address_that_flaps_is_where_it_was_last)
+START_TEST(n40_an_address_that_flaps_is_where_it_was_last)
 {
 	let_spoof(&g[1]);
 	for (uint32_t i = 0; i < 1000; i++) {
@@ -510,6 +510,45 @@ START_TEST(an_address_that_flaps_is_where_it_was_last)
 	}
 	ck_assert_uint_eq(macs().learned, 1);
 	ck_assert_ptr_eq(macs().last.port, up.p);
+}
+END_TEST
+
+/* One that takes every address there is harms nobody who has one of his own. */
+START_TEST(n40_no_black_hole_for_the_victim)
+{
+	const uint32_t rounds = 10000;
+
+	let_spoof(&g[1]);
+	for (uint32_t i = 0; i < rounds; i++) {
+		ck_assert_int_eq(rig_send_plain(&g[1], g[0].mac, g[2].mac), VSW_DROP_SOURCE_MAC);
+		rig_send_plain(i % 2 ? &g[1] : &up, g[0].mac, unknown);
+		ck_assert_int_eq(rig_send_plain(&g[0], g[2].mac, g[0].mac), VSW_FORWARDED);
+	}
+	ck_assert_uint_eq(g[2].got, rounds);
+	ck_assert_uint_eq(rig_drop_in(&g[1], VSW_DROP_SOURCE_MAC), rounds);
+	ck_assert_uint_eq(macs().learned, 1);
+}
+END_TEST
+
+START_TEST(n41_two_full_ports_leave_room_for_others)
+{
+	uint8_t mac[NET_MAC_LEN] = { 2, 1 };
+	uint32_t before;
+
+	let_spoof(&g[1]);
+	let_spoof(&g[2]);
+	for (uint32_t i = 0; i < 4 * VSW_MACS_PER_PORT; i++) {
+		be32_put(mac + 2, i);
+		rig_send_plain(&g[1 + i % 2], g[0].mac, mac);
+	}
+	ck_assert_uint_eq(rig_stats(&g[1]).learned, VSW_MACS_PER_PORT);
+	ck_assert_uint_eq(rig_stats(&g[2]).learned, VSW_MACS_PER_PORT);
+	ck_assert_int_eq(rig_send_plain(&up, g[0].mac, far_away), VSW_FORWARDED);
+	ck_assert_uint_eq(macs().learned, 2 * VSW_MACS_PER_PORT + 1);
+	before = up.got;
+	ck_assert_int_eq(rig_send_plain(&g[0], far_away, g[0].mac), VSW_FORWARDED);
+	ck_assert_uint_eq(up.got, before + 1);
+	ck_assert_uint_eq(g[1].got + g[2].got, 0);
 }
 END_TEST
 
@@ -726,23 +765,25 @@ int main(void)
 	tcase_add_test(table, forwarding_table_dhcp_guard);
 	suite_add_tcase(s, table);
 	tcase_add_checked_fixture(flat, setup_flat, teardown_flat);
-	tcase_add_test(flat, a_guest_never_sees_others_unicast);
+	tcase_add_test(flat, n46_a_guest_never_sees_others_unicast);
 	tcase_add_test(flat, nobody_to_flood_to);
 	tcase_add_test(flat, nothing_goes_back_to_where_it_came_from);
 	tcase_add_test(flat, one_taker_is_enough);
 	tcase_add_test(flat, flush_tells_those_who_got_something_once);
-	tcase_add_test(flat, who_is_gone_gets_no_flush_and_no_frames);
+	tcase_add_test(flat, n44_who_is_gone_gets_no_flush_and_no_frames);
 	tcase_add_test(flat, a_filter_is_asked_for_unicast_and_floods);
 	tcase_add_test(flat, a_cable_that_is_out);
 	tcase_add_test(flat, counters_by_kind);
 	tcase_add_test(flat, learned_where_others_may_be);
 	tcase_add_test(flat, spoofing_ports_get_what_is_for_unknown_ones);
-	tcase_add_test(flat, a_fixed_address_is_never_taken_over);
+	tcase_add_test(flat, n40_a_fixed_address_is_never_taken_over);
 	tcase_add_test(flat, who_was_silent_is_forgotten);
 	tcase_add_test(flat, bursts_sweep_out_the_old);
 	tcase_add_test(flat, what_was_learned_goes_with_port_policy_and_link);
-	tcase_add_test(flat, random_sources_fill_a_share_of_the_table_only);
-	tcase_add_test(flat, an_address_that_flaps_is_where_it_was_last);
+	tcase_add_test(flat, n41_random_sources_fill_a_share_of_the_table_only);
+	tcase_add_test(flat, n40_an_address_that_flaps_is_where_it_was_last);
+	tcase_add_test(flat, n40_no_black_hole_for_the_victim);
+	tcase_add_test(flat, n41_two_full_ports_leave_room_for_others);
 	tcase_add_test(flat, addresses_of_a_driver);
 	tcase_add_test(flat, addresses_that_are_taken_back);
 	tcase_add_test(flat, a_host_port_without_an_address_is_for_many);

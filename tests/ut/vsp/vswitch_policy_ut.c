@@ -45,13 +45,14 @@ static void set_access(struct rig_port *r, uint16_t id)
 
 /* ---- source address, ARP, ND ---------------------------------------------------------------- */
 
-START_TEST(only_the_own_source_address)
+START_TEST(n40_only_the_own_source_address)
 {
-	const uint8_t zero[NET_MAC_LEN] = { 0 };
+	const uint8_t zero[NET_MAC_LEN] = { 0 }, multicast[NET_MAC_LEN] = { 3 };
 
 	ck_assert_int_eq(rig_send_plain(&a, b.mac, unknown), VSW_DROP_SOURCE_MAC);
 	ck_assert_int_eq(rig_send_plain(&a, b.mac, b.mac), VSW_DROP_SOURCE_MAC);
 	ck_assert_int_eq(rig_send_plain(&a, b.mac, zero), VSW_DROP_SOURCE_MAC);
+	ck_assert_int_eq(rig_send_plain(&a, b.mac, multicast), VSW_DROP_SOURCE_MAC);
 	ck_assert_int_eq(rig_send_plain(&up, b.mac, zero), VSW_DROP_SOURCE_MAC);
 	ck_assert_int_eq(rig_send_plain(&up, b.mac, rig_broadcast), VSW_DROP_SOURCE_MAC);
 	ck_assert_int_eq(rig_send_plain(&a, b.mac, a.mac), VSW_FORWARDED);
@@ -566,7 +567,7 @@ END_TEST
 /* ---- limits -------------------------------------------------------------------------------------
  */
 
-START_TEST(a_storm_ends_with_its_second)
+START_TEST(n39_a_storm_ends_with_its_second)
 {
 	rig_set(&a, &(struct vsw_policy){ .storm = 3 });
 	for (int second = 0; second < 2; second++) {
@@ -582,7 +583,7 @@ START_TEST(a_storm_ends_with_its_second)
 }
 END_TEST
 
-START_TEST(bandwidth_pushes_back_and_then_drops)
+START_TEST(n39_bandwidth_pushes_back_and_then_drops)
 {
 	uint64_t sent = 0, start = rig_now;
 
@@ -754,7 +755,7 @@ int main(void)
 	TCase *tc = tcase_create("policy");
 
 	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_add_test(tc, only_the_own_source_address);
+	tcase_add_test(tc, n40_only_the_own_source_address);
 	tcase_add_test(tc, arp_speaks_of_the_own_address);
 	tcase_add_test(tc, arp_behind_a_second_tag);
 	tcase_add_test(tc, nd_speaks_of_the_own_address);
@@ -768,8 +769,8 @@ int main(void)
 	tcase_add_test(tc, dhcp_guard);
 	tcase_add_test(tc, guards_look_behind_tags_and_snap);
 	tcase_add_test(tc, router_guard);
-	tcase_add_test(tc, a_storm_ends_with_its_second);
-	tcase_add_test(tc, bandwidth_pushes_back_and_then_drops);
+	tcase_add_test(tc, n39_a_storm_ends_with_its_second);
+	tcase_add_test(tc, n39_bandwidth_pushes_back_and_then_drops);
 	tcase_add_test(tc, a_large_frame_costs_its_segments);
 	tcase_add_loop_test(tc, every_reason_is_produced_and_counted, 1, VSW_DROP_COUNT);
 	tcase_add_test(tc, isolated_ports_still_reach_the_others);
