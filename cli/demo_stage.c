@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* What the acts of the demo share; see the header. */
 #include "cli/demo_stage.h"
 
 #include <stdarg.h>
