@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -106,6 +107,20 @@ static void fail(struct demo *d, const char *what)
 	cli_die(CLI_FAILED, "%s (files are in %s)", what, d->dir);
 }
 
+/* Runs a shell command in the demo's directory, its output to a log there. */
+static int sh(struct demo *d, const char *fmt, ...)
+{
+	char cmd[2048], whole[2600];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(cmd, sizeof(cmd), fmt, ap);
+	va_end(ap);
+	snprintf(whole, sizeof(whole), "cd '%s' && { %s; } >>log.txt 2>&1", d->dir, cmd);
+	fflush(stdout);
+	return system(whole);
+}
+
 /* ---- the stage ------------------------------------------------------------------ */
 
 static void make_dir(struct demo *d)
@@ -132,18 +147,18 @@ static void make_dir(struct demo *d)
 
 static void make_images(struct demo *d)
 {
-	if (demo_sh(d->dir, "mkdir -p files && cp -rL /usr/share/common-licenses files/ && cp -r "
-			    "/usr/include/linux files/ 2>/dev/null; "
-			    "head -c 12M /dev/urandom > files/random.bin && "
-			    "(cd files && find . -type f -print0 | sort -z | xargs -0 sha256sum) > "
-			    "files.sha256"))
+	if (sh(d, "mkdir -p files && cp -rL /usr/share/common-licenses files/ && cp -r "
+		  "/usr/include/linux files/ 2>/dev/null; "
+		  "head -c 12M /dev/urandom > files/random.bin && "
+		  "(cd files && find . -type f -print0 | sort -z | xargs -0 sha256sum) > "
+		  "files.sha256"))
 		fail(d, "the files for the image could not be made; see log.txt");
-	if (demo_sh(d->dir,
-		    "rm -f source.img clone.img scratch.img && "
-		    "PATH=$PATH:/sbin:/usr/sbin mke2fs -q -t ext4 -d files source.img %dM && "
-		    "truncate -s %dM clone.img && head -c %dM /dev/urandom > scratch.img && sync "
-		    "scratch.img",
-		    SOURCE_MB, SOURCE_MB, SCRATCH_MB))
+	if (sh(d,
+	       "rm -f source.img clone.img scratch.img && "
+	       "PATH=$PATH:/sbin:/usr/sbin mke2fs -q -t ext4 -d files source.img %dM && "
+	       "truncate -s %dM clone.img && head -c %dM /dev/urandom > scratch.img && sync "
+	       "scratch.img",
+	       SOURCE_MB, SOURCE_MB, SCRATCH_MB))
 		fail(d, "mke2fs failed; see log.txt");
 }
 
@@ -347,20 +362,20 @@ static void prove(struct demo *d)
 {
 	struct stat st;
 
-	if (demo_sh(d->dir, "PATH=$PATH:/sbin:/usr/sbin e2fsck -fn clone.img"))
+	if (sh(d, "PATH=$PATH:/sbin:/usr/sbin e2fsck -fn clone.img"))
 		fail(d, "e2fsck found errors in the clone; see log.txt");
 	demo_say("  e2fsck     the clone's file system is clean");
-	if (demo_sh(d->dir, "cmp source.img clone.img"))
+	if (sh(d, "cmp source.img clone.img"))
 		fail(d, "the clone differs from its source; see log.txt");
 	if (stat(d->clone, &st) == 0)
 		demo_say("  cmp        identical, %s on the host for %d MiB: zeroes became holes",
 			 cli_human_bytes((double)st.st_blocks * 512), SOURCE_MB);
-	if (demo_sh(d->dir, "rm -rf restored && mkdir restored && "
-			    "PATH=$PATH:/sbin:/usr/sbin debugfs -R 'rdump / restored' clone.img && "
-			    "cd restored && sha256sum --quiet -c ../files.sha256"))
+	if (sh(d, "rm -rf restored && mkdir restored && "
+		  "PATH=$PATH:/sbin:/usr/sbin debugfs -R 'rdump / restored' clone.img && "
+		  "cd restored && sha256sum --quiet -c ../files.sha256"))
 		fail(d, "a file of the clone differs; see log.txt");
 	demo_say("  debugfs    every file read back out of the clone");
-	if (demo_sh(d->dir, "wc -l < files.sha256 > count.txt") == 0)
+	if (sh(d, "wc -l < files.sha256 > count.txt") == 0)
 		demo_say("  sha256sum  all of them identical to the originals");
 }
 

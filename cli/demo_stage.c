@@ -4,7 +4,6 @@
 
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "cli/cli.h"
 
@@ -18,17 +17,4 @@ void demo_say(const char *fmt, ...)
 	va_end(ap);
 	putchar('\n');
 	fflush(stdout);
-}
-
-int demo_sh(const char *dir, const char *fmt, ...)
-{
-	char cmd[2048], whole[2600];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(cmd, sizeof(cmd), fmt, ap);
-	va_end(ap);
-	snprintf(whole, sizeof(whole), "cd '%s' && { %s; } >>log.txt 2>&1", dir, cmd);
-	fflush(stdout);
-	return system(whole);
 }
