@@ -34,14 +34,20 @@ static const char usage[] =
 	"With --sg, become COMMAND, for which P is a SCSI generic device (SG_IO) that is this\n"
 	"disk: a child partition of its own from the moment it opens P. The exit status is that\n"
 	"of COMMAND.\n\n"
-	"With --nic, have a synthetic NIC on a switch of the root as a network interface: in a "
+	"With --nic, have a synthetic NIC on a switch of the root as a network interface, and run\n"
+	"COMMAND there, or a shell on a terminal; the interface lasts as long as it. Without "
+	"either,\n"
+	"until SIGINT or SIGTERM. Repeat it for more NICs; --sg may be given too. With --netns "
 	"new\n"
-	"namespace, for which no rights are needed, in /run/netns/NAME, or in the caller's own. "
-	"Keys:\n"
-	"mac, vlan or trunk and native, queues (1 to 16), mtu, name (of the port), addr\n"
-	"(10.0.0.2/24; may be given again for more). COMMAND, or a\n"
-	"shell on a terminal, runs there, and the interface lasts as long as it; without either,\n"
-	"until SIGINT or SIGTERM. May be given several times, and together with --sg.\n";
+	"no rights are needed: COMMAND is root in a namespace of its own, and nowhere else.\n\n"
+	"Keys of --nic:\n"
+	"  switch=NAME                which switch (`hvbus net list` shows what there is)\n"
+	"  addr=10.0.0.2/24           address of the interface; repeat for more. None: no address\n"
+	"  name=NAME                  of the port, for `hvbus net` (default: such as p1.nic0)\n"
+	"  mac=00:15:5d:01:02:03      (default: chosen by the root)\n"
+	"  mtu=N, queues=N            68 to the switch's mtu= (default 1500); 1 to 16 (default 1)\n"
+	"  vlan=N                     untagged in VLAN N, when the switch has guest-vlan=on\n"
+	"  trunk=10+20-29[,native=N]  tagged in these, untagged in N; likewise\n";
 
 static const char examples[] =
 	"  hvbus attach --socket /tmp/s --disk 0:0 --nbd /tmp/nbd &\n"
@@ -57,6 +63,8 @@ static const char examples[] =
 	"--dataloss " SG_DEFAULT_PATH "\n"
 	"  hvbus attach --socket /tmp/s --nic switch=lan,addr=10.0.0.2/24 --netns new -- ping "
 	"10.0.0.1\n"
+	"  hvbus attach --socket /tmp/s --nic switch=lan,addr=10.0.0.3/24 --netns new    # a "
+	"shell\n"
 	"  hvbus attach --socket /tmp/s --nic switch=lan,queues=4 --netns new -- iperf3 -s\n";
 
 struct attach {
@@ -344,7 +352,8 @@ static int run_nics(struct attach *a, char **command)
 static void check_usage(const struct attach *a, const char *rest)
 {
 	if (rest && !a->sg && !a->nic.nr_nics)
-		cli_die(CLI_USAGE, "unexpected '%s'", rest);
+		cli_die(CLI_USAGE, "unexpected '%s'%s", rest,
+			a->nbd ? "" : ": a command needs --nic or --sg");
 	if (!a->socket)
 		cli_die(CLI_USAGE, "--socket is missing");
 	if (!a->nbd && !a->sg && !a->nic.nr_nics)

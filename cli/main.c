@@ -9,11 +9,13 @@
 #include "cli/cli.h"
 
 static const struct cli_command commands[] = {
-	{ "demo", "the whole story in under a minute: two guests, three disks, a benchmark",
+	{ "demo",
+	  "the whole story in under a minute: guests with disks, a benchmark, guests with NICs",
 	  cmd_demo },
 	{ "serve", "be the root partition: synthetic disks and NICs for child partitions",
 	  cmd_serve },
-	{ "attach", "become a child partition; its disk over NBD, or as SCSI device of a command",
+	{ "attach",
+	  "become a child partition: disks over NBD or as SCSI devices, NICs of a command",
 	  cmd_attach },
 	{ "inspect", "show partitions, channels, disks, switches and faults of a running root",
 	  cmd_inspect },

@@ -4,7 +4,7 @@
 set -eu
 
 build="gcc make pkg-config libc6-dev liburing-dev libaio-dev zlib1g-dev libjansson-dev libseccomp-dev libslirp-dev nbdkit-plugin-dev"
-demo="$build e2fsprogs iproute2 iputils-ping udhcpc curl"
+demo="$build e2fsprogs iproute2 iputils-ping busybox udhcpc curl"
 check="$demo check libnbd-dev clang libclang-rt-14-dev spin nbdkit libnbd-bin qemu-utils fio sg3-utils sdparm libiscsi-bin jq mandoc python3 procps iperf3 tcpdump ethtool"
 bench="$build g++ fio jq bc nbdkit qemu-utils libck-dev libdpdk-dev libboost-dev libzmq3-dev e2fsprogs dpdk dpdk-dev iperf3 iproute2 iputils-ping ethtool vde2"
 fuzz="$build clang llvm libclang-rt-14-dev"
