@@ -39,11 +39,11 @@ int __real_bind(int fd, const struct sockaddr *sa, socklen_t len);
 int __wrap_pthread_create(pthread_t *t, const pthread_attr_t *a, void *(*fn)(void *), void *arg);
 int __real_pthread_create(pthread_t *t, const pthread_attr_t *a, void *(*fn)(void *), void *arg);
 
-#define PEERS	 6
-#define FD_TABLE 128
-#define LINES	 64
+#define PEERS	   6
+#define FD_TABLE   128
+#define LINES	   64
 #define LINE_BYTES 2048
-#define TURNS	 40
+#define TURNS	   40
 
 struct peer {
 	int fd; /* -1: none */
