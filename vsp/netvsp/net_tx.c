@@ -191,7 +191,8 @@ static int apply_csum(struct net_frame *f, uint32_t csum)
 
 	if (RNDIS_TX_CSUM_OFFSET(csum) >= f->len)
 		return -EINVAL;
-	return l4 || ip4 ? net_frame_make_partial(f, l4, ip4) : 0;
+	/* The header's sum is made right in any case: receivers are told that it is. */
+	return l4 || ip4 ? net_frame_make_partial(f, l4, true) : 0;
 }
 
 /*
