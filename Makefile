@@ -105,9 +105,9 @@ $(B)/%.o: %.c Makefile
 	$(call say,CC,$<)
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
-# Tests are compiled more often than they run: what they test is optimised, they are not.
+# Compiling tests, with all that is checked in them, is more work than running most of them.
 # (Unoptimised, gcc thinks of lengths that the checks before have ruled out.)
-$(B)/tests/%.o: OPT := -O0 -fno-omit-frame-pointer $(if $(filter clang%,$(notdir $(CC))),,-Wno-stringop-overread)
+$(B)/tests/%.o: OPT := $(if $(findstring address,$(SAN)),-O0,-O1) -fno-omit-frame-pointer $(if $(filter clang%,$(notdir $(CC))),,-Wno-stringop-overread)
 
 define layer_archive
 $(call lib,$(1)): $(call obj,$(SRC_$(1)))

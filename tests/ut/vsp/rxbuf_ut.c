@@ -183,11 +183,12 @@ struct model {
 
 static void check_model(const struct model *m)
 {
-	uint32_t i;
+	uint32_t wrong = 0, i;
 
 	ck_assert_uint_eq(r.free, m->free);
 	for (i = 0; i < PORTS; i++)
-		ck_assert_uint_eq(r.held[i], m->held[i]);
+		wrong += r.held[i] != m->held[i];
+	ck_assert_uint_eq(wrong, 0);
 }
 
 static void model_release(struct model *m, uint32_t first)
@@ -265,7 +266,7 @@ START_TEST(random_steps_agree_with_a_model)
 	srandom(7 + (unsigned int)_i);
 	memset(&m, 0, sizeof(m));
 	m.free = COUNT - RESERVED;
-	for (step = 0; step < 20000; step++) {
+	for (step = 0; step < 8000; step++) {
 		if (random() % 3 == 0)
 			model_send(&m);
 		else if (random() % 400)
