@@ -160,11 +160,25 @@ static void __attribute__((noreturn)) live(uint64_t its_seed)
 	}
 }
 
-/* Killed in the middle of whatever it does. */
+static void watch(pid_t pid, uint64_t until, uint64_t enough)
+{
+	while (clock_ns() < until && load_relaxed(&evil->deeds) < enough) {
+		const char *fault = net_peers_fault(hostile_net_peers());
+
+		ck_assert_msg(!fault, "%s", fault);
+		ck_assert_msg(!waitpid(pid, NULL, WNOHANG), "the hostile guest ended by itself");
+		usleep(2000);
+	}
+}
+
+/*
+ * Killed in the middle of whatever it does: of its bringing up now and then, but mostly of its
+ * deeds, however long it took to get there.
+ */
 static void one_life(uint64_t ns)
 {
-	uint64_t its_seed = random_of(), until = clock_ns() + ns, was = load_relaxed(&evil->deeds);
-	int status;
+	uint64_t its_seed = random_of(), was = load_relaxed(&evil->deeds);
+	bool early = random_of() % 4 == 0;
 	pid_t pid;
 
 	fflush(NULL);
@@ -172,16 +186,11 @@ static void one_life(uint64_t ns)
 	ck_assert_int_ge(pid, 0);
 	if (!pid)
 		live(its_seed);
-	while (clock_ns() < until) {
-		const char *fault = net_peers_fault(hostile_net_peers());
-
-		ck_assert_msg(!fault, "%s", fault);
-		ck_assert_msg(waitpid(pid, &status, WNOHANG) != pid,
-			      "the hostile guest was refused by its root: %x", (unsigned)status);
-		usleep(2000);
-	}
+	if (!early)
+		watch(pid, clock_ns() + EVIL_PATIENCE_MS * 1000000ull, was + 1);
+	watch(pid, clock_ns() + (early ? random_of() % ns : ns), UINT64_MAX);
 	kill(pid, SIGKILL);
-	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
 	evil->lives += load_relaxed(&evil->deeds) > was;
 	evil->kills++;
 }
@@ -231,7 +240,7 @@ START_TEST(f01_n44_seven_lose_nothing_of_an_eighth)
 	hostile_settled();
 	/* They were not only not disturbed: they were at work. */
 	ck_assert_uint_gt(net_peers_fewest(hostile_net_peers()) - fewest, 10 * seconds / SLOWER);
-	ck_assert_uint_gt(evil->lives, evil->kills / 2);
+	ck_assert_uint_gt(evil->lives, 0);
 	show("the root is as it was", seconds * SECOND);
 	munmap(evil, sizeof(*evil));
 }
