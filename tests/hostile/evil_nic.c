@@ -14,7 +14,7 @@
 #define COMPLETION  VMPKT_FLAG_COMPLETION_REQUESTED
 #define ROOM	    256u /* of the ring, for one request */
 #define DONE_BYTES  40u	 /* a completion of ours */
-#define DONE_NS	    200000000ull
+#define DONE_NS	    10000000ull
 #define PING_LEN    200u
 #define PACKET_HEAD ((uint32_t)sizeof(struct rndis_packet))
 

@@ -412,6 +412,21 @@ static void add_tasks(struct usage *u)
 		closedir(d);
 }
 
+static uint64_t canary_waited_ns(void)
+{
+	unsigned long long waited = 0;
+	char name[64];
+	FILE *f;
+
+	snprintf(name, sizeof(name), "/proc/%d/schedstat", (int)canary_pid);
+	f = fopen(name, "r");
+	if (f && fscanf(f, "%*u %llu", &waited) != 1)
+		waited = 0;
+	if (f)
+		fclose(f);
+	return waited;
+}
+
 static struct usage usage_now(void)
 {
 	struct usage u = { .fds = count_fds(), .maps = count_memfd_maps() };
@@ -455,7 +470,7 @@ char *hostile_inspect(void)
 static struct {
 	struct usage usage;
 	off_t log;
-	uint64_t start_ns, peers_waited_ns;
+	uint64_t start_ns, canary_waited_ns, peers_waited_ns;
 } before;
 
 static off_t log_size(void)
@@ -538,7 +553,7 @@ static void u2_nothing_leaked(const struct evil_guest *g)
 	ck_assert_msg(!at, "U2: a path of the host at %lx", (long)(at - g->mem));
 }
 
-/* How long the root wanted to run and could not is the machine's doing. */
+/* How long the root and the canary wanted to run and could not is the machine's doing. */
 static void u3_canary(void)
 {
 	uint64_t waited, worst;
@@ -546,6 +561,7 @@ static void u3_canary(void)
 	hostile_canary_moves();
 	ck_assert_msg(!load_acquire(&sh->errors), "U3: the canary's I/O failed");
 	waited = usage_now().waited_ns - before.usage.waited_ns;
+	waited += canary_waited_ns() - before.canary_waited_ns;
 	worst = load_relaxed(&sh->worst_ns);
 	ck_assert_msg(worst < STALL_NS + 3 * waited, "U3: the canary stalled for %llu ms",
 		      (unsigned long long)(worst / MS));
@@ -744,6 +760,17 @@ static void u8_visible(uint32_t id, const struct proof *want)
 	} while (gap);
 }
 
+bool hostile_shows(const struct evil_guest *g, const struct proof *proof)
+{
+	char *text = hostile_inspect();
+	json_t *root = json_loads(text, 0, NULL);
+	bool all = root && !missing(root, g->welcome.partition_id, proof);
+
+	json_decref(root);
+	free(text);
+	return all;
+}
+
 /* ---- a case
  * -------------------------------------------------------------------------------------- */
 
@@ -753,6 +780,7 @@ void hostile_mark(void)
 	before.start_ns = clock_ns();
 	before.usage = usage_now();
 	store_relaxed(&sh->worst_ns, 0);
+	before.canary_waited_ns = canary_waited_ns();
 	if (peers) {
 		before.peers_waited_ns = net_peers_waited_ns(peers);
 		net_peers_worst_ns(peers, true);

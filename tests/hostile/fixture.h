@@ -59,6 +59,8 @@ void hostile_end(struct evil_guest *g, const struct proof *proof);
 
 /* What inspect says now, a text to be freed. */
 char *hostile_inspect(void);
+/* Is all of @proof in it by now? */
+bool hostile_shows(const struct evil_guest *g, const struct proof *proof);
 /* U3 in the middle of a case: the canary still gets on. */
 void hostile_canary_moves(void);
 

@@ -23,10 +23,8 @@ _Static_assert(sizeof(struct virtio_net_hdr) == VNET_LEN, "what PACKET_VNET_HDR 
 
 struct slot {
 	struct virtio_net_hdr vnet;
-	union {
-		struct cmsghdr align;
-		char space[CMSG_SPACE(sizeof(struct tpacket_auxdata))];
-	} control;
+	/* No union with a cmsghdr: that has no size, says clang. */
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(struct tpacket_auxdata))];
 	uint8_t frame[NET_FRAME_MAX + 1]; /* one more than allowed */
 };
 
