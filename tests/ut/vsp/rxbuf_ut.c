@@ -26,10 +26,8 @@ static void setup(void)
 
 static void teardown(void)
 {
-	uint32_t i;
-
-	for (i = 0; i < sizeof(memory); i++)
-		ck_assert_uint_eq(memory[i], 0x5a); /* nothing is kept where the guest can write */
+	/* Nothing is kept where the guest can write. */
+	ck_assert(memory[0] == 0x5a && !memcmp(memory, memory + 1, sizeof(memory) - 1));
 	rxbuf_end(&r);
 }
 
