@@ -173,8 +173,8 @@ static void gone_under_traffic(void (*what)(void), bool revoked)
 		evil_expect(&n.chan[0], VMBUS_MSG_GPADL_TORNDOWN);
 		memset(rx, PATTERN, EVIL_NIC_RX_PAGES * 4096);
 		evil_nic_flood(&n, 0, PING_BYTES, 5, true);
-		for (uint32_t i = 0; i < EVIL_NIC_RX_PAGES * 4096; i++)
-			ck_assert_msg(rx[i] == PATTERN, "written at %u after it was gone", i);
+		ck_assert_msg(rx[0] == PATTERN && !memcmp(rx, rx + 1, EVIL_NIC_RX_PAGES * 4096 - 1),
+			      "written after it was gone");
 		if (revoked) /* another one is refused until the channel was opened again */
 			ck_assert_uint_ne(evil_nic_rx_buffer(&n, EVIL_NIC_TX_GPADL),
 					  NVSP_STATUS_SUCCESS);

@@ -261,7 +261,8 @@ static void run(const struct lie *l)
 		if (again || (l->works && l->tell != moved))
 			ck_assert_mem_eq(buf + 4096, vsp.disk + 8192, 4096);
 		for (uint32_t i = 0; i < 4096; i++)
-			ck_assert(buf[i] == GUARD && buf[8192 + i] == GUARD);
+			if (buf[i] != GUARD || buf[8192 + i] != GUARD)
+				ck_abort_msg("written outside the buffer, at %u", (unsigned)i);
 		storvsc_detach(s);
 	}
 	evil_root_stop(&r);
