@@ -130,9 +130,8 @@ nic switch=lan sh -c 'exit 7' || got=$?
 got=0
 nic switch=lan sh -c 'kill -KILL $$' 2>/dev/null || got=$?
 [ $got = 137 ] || fail "status $got instead of 137"
-peer switch=lan sh -c 'trap "exit 5" TERM; while :; do sleep 0.05; done'
-wait_for 5 ports 1
-sleep 0.3
+peer switch=lan sh -c "trap 'exit 5' TERM; echo >'$T/ready'; while :; do sleep 0.05; done"
+wait_for 20 test -e "$T/ready"
 kill -TERM "$PEER"
 got=0
 wait "$PEER" || got=$?
