@@ -341,7 +341,7 @@ static json_t *switch_json(struct netsw *sw)
 	const struct vsw_port *p = NULL;
 
 	set(o, "name", text(sw->cfg.name));
-	set(o, "type", text(vsw_type_name(sw->cfg.type)));
+	set(o, "type", text(vsw_type_name(vsw_type_of(sw->vsw))));
 	set(o, "mode", text(sw->cfg.bridge ? "bridge" : "hyper-v"));
 	set(o, "subnet", subnet_json(&sw->cfg));
 	set(o, "guests", I(sw->guests));
