@@ -44,7 +44,8 @@ static const char usage[] =
 	"  switch=NAME                which switch (`hvbus net list` shows what there is)\n"
 	"  addr=10.0.0.2/24           address of the interface; repeat for more. None: no address\n"
 	"  name=NAME                  of the port, for `hvbus net` (default: such as p1.nic0)\n"
-	"  mac=00:15:5d:01:02:03      (default: chosen by the root)\n"
+	"  mac=00:15:5d:01:02:03      when the switch has guest-mac=on (default: chosen by the "
+	"root)\n"
 	"  mtu=N, queues=N            68 to the switch's mtu= (default 1500); 1 to 16 (default 1)\n"
 	"  vlan=N                     untagged in VLAN N, when the switch has guest-vlan=on\n"
 	"  trunk=10+20-29[,native=N]  tagged in these, untagged in N; likewise\n";

@@ -348,6 +348,8 @@ static json_t *switch_json(struct netsw *sw)
 	set(o, "max_guests", I(sw->cfg.max_guests));
 	set(o, "max_mtu", I(sw->cfg.mtu ? sw->cfg.mtu : ROOT_NIC_MTU));
 	set(o, "guest_vlan", json_boolean(sw->cfg.guest_vlan));
+	set(o, "guest_mac", json_boolean(sw->cfg.guest_mac));
+	set(o, "guest_name", json_boolean(!sw->cfg.no_guest_name));
 	while ((p = vsw_port_next(sw->vsw, p)))
 		json_array_append_new(ports, inspect_port(sw, p));
 	set(o, "ports", ports);

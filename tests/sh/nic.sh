@@ -39,7 +39,7 @@ refused() {
 
 truncate -s 16M "$T/disk.img"
 serve --disk "path=$T/disk.img,serial=BESIDE" \
-	--switch name=lan,type=private,guest-vlan=on --switch name=other,type=private
+	--switch name=lan,type=private,guest-vlan=on,guest-mac=on --switch name=other,type=private
 nic switch=lan true 2>"$T/out" || { cat "$T/out"; echo "no namespaces for us here"; exit 77; }
 
 echo "ping, both families, frames of 9000 bytes"
