@@ -180,12 +180,14 @@ static json_t *adapter_json(const struct netvsp *n)
 	set(o, "failed", text(st.failed));
 	set(o, "nvsp", version_json(st.version));
 	set(o, "mtu", I(st.mtu));
+	set(o, "speed", I(st.speed));
 	set(o, "queues", I(st.channels));
 	set(o, "max_queues", I(st.max_queues));
 	set(o, "filter", I(st.filter));
 	set(o, "rsc", json_boolean(st.rsc));
 	set(o, "rss", json_boolean(st.rss));
 	set(o, "rx_sections", I(st.rx_sections));
+	set(o, "rx_usable", I(st.rx_usable));
 	set(o, "rx_free", I(st.rx_free));
 	set(o, "tx_sections", I(st.tx_sections));
 	set(o, "tx_requests", I(st.tx_requests));
