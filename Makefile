@@ -108,7 +108,7 @@ $(B)/%.o: %.c Makefile
 $(B)/tests/%.o: ALL_CFLAGS += -include tests/mark_once.h
 # Compiling tests, with all that is checked in them, is more work than running most of them.
 # (Unoptimised, gcc thinks of lengths that the checks before have ruled out.)
-$(B)/tests/%.o: OPT := $(if $(findstring address,$(SAN)),-O0,-O1) -fno-omit-frame-pointer $(if $(filter clang%,$(notdir $(CC))),,-Wno-stringop-overread)
+$(B)/tests/%.o: OPT := $(if $(findstring thread,$(SAN)),-O1,-O0) -fno-omit-frame-pointer $(if $(filter clang%,$(notdir $(CC))),,-Wno-stringop-overread)
 
 define layer_archive
 $(call lib,$(1)): $(call obj,$(SRC_$(1)))
