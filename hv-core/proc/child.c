@@ -147,8 +147,7 @@ static bool welcome_ok(const struct hv_child *c, const struct hv_proc_welcome *w
 		       int nfds, int *err)
 {
 	*err = 0;
-	if (n != (ssize_t)sizeof(*w) || w->magic != HV_PROC_MAGIC || w->error > 0 ||
-	    w->error < -4095)
+	if (n != (ssize_t)sizeof(*w) || w->magic != HV_PROC_MAGIC || !proc_error_valid(w->error))
 		return false;
 	*err = w->error;
 	return w->error || (w->memory == c->memory && w->nr_vps == c->nr_vps && nfds == 2);

@@ -38,7 +38,7 @@ static int exchange(struct hv_child *c, const struct hv_proc_call *call, struct 
 		return -ECONNRESET;
 	/* No fd although one was announced: our table is full. That is not the root's fault. */
 	if (n != (ssize_t)sizeof(*res) || res->op != HV_PROC_RESULT ||
-	    nfds > (res->has_fd ? 1 : 0)) {
+	    !proc_error_valid(res->error) || nfds > (res->has_fd ? 1 : 0)) {
 		close_fds(fds, nfds);
 		return -EPROTO;
 	}

@@ -72,7 +72,7 @@ static int ask_for_bell(struct hv_child *c, uint32_t vp, int *fd)
 	if (err)
 		return err;
 	if (*fd < 0) /* the root has none, or our table is full */
-		return res.error < 0 && res.error >= -4095 ? res.error : -EMFILE;
+		return res.error ? res.error : -EMFILE;
 	if (!fstat(*fd, &st) && S_ISSOCK(st.st_mode))
 		return 0;
 	close(*fd);

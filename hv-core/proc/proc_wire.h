@@ -89,6 +89,12 @@ struct hv_proc_result {
 } PACKED;
 WIRE_SIZE(struct hv_proc_result, 24);
 
+/* What the other side calls an error: 0 or a negative errno, nothing else. */
+static inline bool proc_error_valid(int32_t error)
+{
+	return error <= 0 && error >= -4095;
+}
+
 enum hv_proc_irq { /* state of a VP's interrupt; whoever sees anything else treats it as PENDING */
 		   HV_PROC_IRQ_NONE = 0,     /* the VP runs, nothing to tell it */
 		   HV_PROC_IRQ_PENDING = 1,  /* set by who interrupts, cleared by the VP's thread */

@@ -281,6 +281,15 @@ static void answer_error(int sock, const struct hv_proc_call *call)
 	ck_assert_int_eq(send(sock, &r, sizeof(r), 0), (ssize_t)sizeof(r));
 }
 
+static void answer_no_errno(int sock, const struct hv_proc_call *call)
+{
+	struct hv_proc_result r = { .op = HV_PROC_RESULT, .error = INT32_MIN };
+
+	(void)call;
+	ck_assert_int_eq(send(sock, &r, sizeof(r), 0), (ssize_t)sizeof(r));
+	recv(sock, &msrs, 1, 0);
+}
+
 static void answer_wrong_op(int sock, const struct hv_proc_call *call)
 {
 	struct hv_proc_result r = { .op = HV_PROC_HYPERCALL };
@@ -327,7 +336,7 @@ static const struct {
 	{ answer_nothing, -ETIMEDOUT }, { answer_hang_up, -ECONNRESET },
 	{ answer_wrong_op, -EPROTO },	{ answer_fd_unasked, -EPROTO },
 	{ two_fds, -EPROTO },		{ empty_with_fds, -ECONNRESET },
-	{ answer_error, -EINVAL },
+	{ answer_no_errno, -EPROTO },	{ answer_error, -EINVAL },
 };
 
 static void accepting_up(void)
