@@ -21,6 +21,8 @@
 #ifndef HVBUS_HV_CORE_PROC_PROC_WIRE_H
 #define HVBUS_HV_CORE_PROC_PROC_WIRE_H
 
+#include <stdbool.h>
+
 #include "hv-core/hv_defs.h"
 
 #define HV_PROC_MAGIC	0x53555642u /* "BVUS" */
