@@ -26,7 +26,7 @@
 #define CQ_ENTRIES   4096
 #define CQ_RESERVE   256 /* completions kept free for doorbells, fds and removals */
 #define REAP_MAX     64	 /* completions per turn: disks must not starve the rest */
-#define SUBMIT_EARLY 8	 /* unsent entries that go to the kernel before the turn ends */
+#define SUBMIT_EARLY 8	 /* so many unsent entries never wait for the turn's end */
 #define URING_TICK   32
 #define FIXED_FILES  128
 #define IOWQ_MAX     8 /* worker threads of each kind for what cannot run inline */
@@ -60,14 +60,23 @@ static int enter(struct loop *l, uint32_t wait_nr, uint32_t flags, void *arg, si
 			       flags | l->u.enter_flags, arg, arg_size);
 }
 
+/*
+ * A disk that ran dry is not to wait until the whole turn's work is prepared: what is unsent may be
+ * as much as the kernel still has to do, and one more.
+ */
+static bool worth_sending(const struct loop *l, uint32_t unsent)
+{
+	return unsent >= SUBMIT_EARLY || 2 * unsent > l->u.in_flight;
+}
+
 /* A zeroed SQE, or NULL when the queue is full and the kernel takes none now. */
 static struct io_uring_sqe *take_sqe(struct loop *l, uint64_t user_data)
 {
 	struct io_uring *ring = &l->u.ring;
+	uint32_t unsent = ring->sq.sqe_tail - ring->sq.sqe_head;
 	struct io_uring_sqe *sqe;
 
-	/* A disk that just ran dry is not to wait until the whole turn's work is prepared. */
-	if (unlikely(ring->sq.sqe_tail - ring->sq.sqe_head >= SUBMIT_EARLY))
+	if (unsent && worth_sending(l, unsent))
 		enter(l, 0, 0, NULL, 0);
 	sqe = io_uring_get_sqe(ring);
 
