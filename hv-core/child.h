@@ -48,8 +48,8 @@ uint32_t hv_child_nr_vps(const struct hv_child *c);
 
 /* True once the root has closed the connection or broken the protocol; nothing works after that. */
 bool hv_child_dead(struct hv_child *c);
-/* Becomes readable (POLLIN) with hv_child_dead(), microseconds later; never read it. For waiting next
- * to other fds. */
+/* Becomes readable (POLLIN) with hv_child_dead(), microseconds later; never read it. For waiting
+ * next to other fds. */
 int hv_child_hangup_fd(struct hv_child *c);
 
 /* ---- memory ----------------------------------------------------------------- */

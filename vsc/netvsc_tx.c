@@ -364,31 +364,36 @@ int netvsc_tx_commit(struct netvsc *n, uint32_t qi, const struct netvsc_tx *tx, 
 	struct {
 		struct rndis_packet p;
 		struct rndis_info_u32 info[3];
-	} PACKED h = { .p = { .type = RNDIS_PACKET } };
+	} PACKED *h;
 	struct nv_queue *q = &n->queue[qi];
 	uint32_t at, room;
 	uint8_t *section;
 	int by, info;
 
-	_Static_assert(sizeof(h) == NV_HEADER, "the gap in front of a frame");
+	_Static_assert(sizeof(*h) == NV_HEADER, "the gap in front of a frame");
 	if (!len)
 		return 0;
 	by = slide(q, tx, len);
 	if (unlikely(by < 0 ||
 		     (len > n->info.mtu + NET_ETH_LEN + NET_VLAN_LEN && !(meta && meta->gso))))
 		return -EINVAL;
-	info = elements(n, h.info, tx->iov[0].iov_base, meta, len);
-	if (unlikely(info < 0))
-		return info;
 	at = next_at(q);
 	section = section_at(q, q->open.section);
+	h = (void *)(section + at);
+	info = elements(n, h->info, tx->iov[0].iov_base, meta, len);
+	if (unlikely(info < 0))
+		return info;
 	room = n->section_size - at - NV_HEADER - (uint32_t)by;
-	h.p.length = NV_HEADER + (uint32_t)by + len;
-	h.p.data_offset = NV_HEADER + (uint32_t)by - RNDIS_OFFSET_BASE;
-	h.p.data_length = len;
-	h.p.info_offset = sizeof(h.p) - RNDIS_OFFSET_BASE;
-	h.p.info_length = (uint32_t)info;
-	memcpy(section + at, &h, sizeof(h));
+	h->p = (struct rndis_packet){
+		.type = RNDIS_PACKET,
+		.length = NV_HEADER + (uint32_t)by + len,
+		.data_offset = NV_HEADER + (uint32_t)by - RNDIS_OFFSET_BASE,
+		.data_length = len,
+		.info_offset = sizeof(h->p) - RNDIS_OFFSET_BASE,
+		.info_length = (uint32_t)info,
+	};
+	for (size_t k = (size_t)info / sizeof(h->info[0]); k < ARRAY_SIZE(h->info); k++)
+		element(&h->info[k], 0, 0);
 	pad_last(q, section);
 	q->open.last = at;
 	q->open.used = at + NV_HEADER + (uint32_t)by + MIN(len, room);

@@ -135,10 +135,12 @@ static inline bool net_mac_multicast(const uint8_t *mac)
 }
 static inline uint64_t net_mac_u64(const uint8_t *mac)
 {
-	uint64_t v = 0;
+	uint32_t first;
+	uint16_t last;
 
-	memcpy(&v, mac, NET_MAC_LEN);
-	return v;
+	memcpy(&first, mac, sizeof(first));
+	memcpy(&last, mac + sizeof(first), sizeof(last));
+	return first | (uint64_t)last << 32;
 }
 static inline bool net_mac_zero(const uint8_t *mac)
 {

@@ -19,7 +19,8 @@
 #include "base/net/vnet.h"
 #include "base/nospec.h"
 
-#define HEAD_FIRST 128u /* of a message: more than the header and information of usual ones */
+#define FETCH_AHEAD 640u /* bytes: a few small messages */
+#define HEAD_FIRST  128u /* of a message: more than the header and information of usual ones */
 
 /* A request's bytes. Not zeroed: it is made for each request. */
 struct bytes {
@@ -234,6 +235,22 @@ static void charge(struct net_chan *c, const struct net_frame *f, uint32_t lengt
 	c->budget -= length < c->budget ? length : c->budget;
 }
 
+/*
+ * Asks for a message some way behind the one of @length bytes: the guest's processor had its lines
+ * last, and messages in a row are mostly as long as each other.
+ */
+ALWAYS_INLINE void fetch(const struct bytes *b, uint32_t length)
+{
+	const struct iovec *v = &b->iov[b->piece];
+	size_t at = b->skip + (length < FETCH_AHEAD ? FETCH_AHEAD : length);
+
+	if (at + 2 * CACHE_LINE >= v->iov_len)
+		return;
+	__builtin_prefetch((const uint8_t *)v->iov_base + at);
+	__builtin_prefetch((const uint8_t *)v->iov_base + at + CACHE_LINE);
+	__builtin_prefetch((const uint8_t *)v->iov_base + at + 2 * CACHE_LINE);
+}
+
 /* The next message of the request, to the switch: NVSP_STATUS_*. */
 static uint32_t send_next(struct net_chan *c, struct bytes *b)
 {
@@ -245,6 +262,7 @@ static uint32_t send_next(struct net_chan *c, struct bytes *b)
 		return NVSP_STATUS_INVALID_RNDIS_PACKET;
 	if (unlikely(make_frame(b, &d, &o) < 0 || apply_info(&o.f, n, &d) < 0))
 		return NVSP_STATUS_FAIL;
+	fetch(b, d.length);
 	n->count.tx_frames++;
 	charge(c, &o.f, d.length);
 	vsw_input(n->port, &o.f); /* dropped or not is not the sender's business */
