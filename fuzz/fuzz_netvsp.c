@@ -47,6 +47,7 @@ struct world {
 	struct vmbus_chan *chan[SUBS];
 	uint64_t rx, tx, data, canary;
 	bool gone, odd;		/* odd: the guest did what may cost it answers */
+	bool poked;		/* ... and what may have changed the ids that come back */
 	bool limited;		/* in bandwidth */
 	bool revoked;		/* the receive buffer was taken back */
 	uint32_t size, count;	/* of sub-allocations, as the host said */
@@ -216,7 +217,7 @@ static void take_range(struct world *w, uint16_t sub, const struct vmpkt *p, uin
 	memcpy(&r, p->ranges + i * sizeof(r), sizeof(r));
 	INVARIANT(w->size && r.byte_offset % w->size == 0 && r.byte_count <= w->size);
 	slot = r.byte_offset / w->size;
-	INVARIANT(slot < w->count && !w->out[slot]);
+	INVARIANT(slot < w->count && (w->poked || !w->out[slot]));
 	INVARIANT(control ? slot < NVSP_RX_CONTROL && !sub : slot >= NVSP_RX_CONTROL);
 	INVARIANT(i || slot == p->trans_id);
 	check_message(slot_at(w, slot), r.byte_count, control);
@@ -228,11 +229,13 @@ static void take_range(struct world *w, uint16_t sub, const struct vmpkt *p, uin
 static void take_answer(struct world *w, uint16_t sub, const struct vmpkt *p)
 {
 	struct nvsp_message m = { 0 };
+	bool known = p->trans_id && p->trans_id < MAX_IDS && asked[p->trans_id] == ASKED &&
+		     asked_on[p->trans_id] == sub;
 
-	INVARIANT(p->trans_id && p->trans_id < MAX_IDS && asked[p->trans_id] == ASKED);
-	INVARIANT(asked_on[p->trans_id] == sub);
 	INVARIANT(p->payload_len <= sizeof(m));
-	asked[p->trans_id] = ANSWERED;
+	INVARIANT(known || w->poked);
+	if (known)
+		asked[p->trans_id] = ANSWERED;
 	memcpy(&m, p->payload, p->payload_len);
 	if (m.type == NVSP_SEND_RECEIVE_BUFFER_COMPLETE &&
 	    m.receive_buffer_complete.status == NVSP_STATUS_SUCCESS) {
@@ -592,7 +595,7 @@ static void poke(struct world *w, uint16_t sub, struct input *in)
 
 	if (!v || !v->ctrl || !w->chan[sub])
 		return;
-	w->odd = true;
+	w->odd = w->poked = true;
 	if (where & 1)
 		memcpy((uint8_t *)v->ctrl + (where >> 1) % 64, &value, sizeof(value));
 	else
