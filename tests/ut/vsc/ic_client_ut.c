@@ -298,7 +298,7 @@ static const struct {
 	{ 12, 2, 65535 },
 };
 
-START_TEST(c26_spoiled_requests)
+START_TEST(spoiled_requests)
 {
 	uint8_t msg[sizeof(request)], out[4096];
 
@@ -315,7 +315,7 @@ START_TEST(c26_spoiled_requests)
 }
 END_TEST
 
-START_TEST(c26_other_packets)
+START_TEST(other_packets)
 {
 	uint8_t out[4096];
 
@@ -387,6 +387,26 @@ START_TEST(ring_garbage)
 }
 END_TEST
 
+/* What comes while the client goes is not looked at any more; what comes before all else is. */
+START_TEST(c26_requests_at_the_ends)
+{
+	struct ic_shutdown_body b = { .timeout_s = 1 };
+	uint8_t msg[4096];
+	uint32_t status, len = make(msg, IC_SHUTDOWN, &b, sizeof(b));
+
+	config.shutdown = on_shutdown;
+	verdict = IC_OK;
+	start(&shutdown_class);
+	ck_assert_uint_ne(ask_shutdown(0, sizeof(b), &status), 0); /* without a negotiation */
+	ck_assert_uint_eq(nr_asked, 1);
+	ck_assert_int_eq(vmbus_chan_send(host, 0, 0, msg, len), 0);
+	vmbus_chan_flush(host);
+	stop();
+	ck_assert_uint_eq(nr_asked, 1);
+	config.shutdown = NULL;
+}
+END_TEST
+
 START_TEST(opening)
 {
 	static const struct guid other = VMBUS_CLASS_NET;
@@ -415,11 +435,12 @@ int main(void)
 	tcase_add_loop_test(tc, choices, 0, ARRAY_SIZE(offers));
 	tcase_add_test(tc, c25_counts_that_lie);
 	tcase_add_test(tc, shutdown_flags);
-	tcase_add_loop_test(tc, c26_spoiled_requests, 0, ARRAY_SIZE(spoiled));
-	tcase_add_test(tc, c26_other_packets);
+	tcase_add_loop_test(tc, spoiled_requests, 0, ARRAY_SIZE(spoiled));
+	tcase_add_test(tc, other_packets);
 	tcase_add_test(tc, no_answer_wanted);
 	tcase_add_test(tc, taken_away);
 	tcase_add_test(tc, ring_garbage);
+	tcase_add_test(tc, c26_requests_at_the_ends);
 	tcase_add_test(tc, opening);
 	suite_add_tcase(s, tc);
 	sr = srunner_create(s);
