@@ -68,6 +68,8 @@ static const struct {
 	{ "shutdown", IC_HAS(IC_SHUTDOWN), shutdown_create, shutdown_ic, shutdown_destroy },
 };
 
+_Static_assert(ARRAY_SIZE(table) == IC_SERVICES_COUNT, "see ic_services.h");
+
 uint32_t ic_services_named(const char *name)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(table); i++)

@@ -13,9 +13,10 @@
 
 struct ic_services;
 
-#define IC_HAS(message)	 (1u << (message))
-#define IC_SERVICES_ALL	 (IC_HAS(IC_HEARTBEAT) | IC_HAS(IC_SHUTDOWN))
-#define IC_SERVICES_LIST "heartbeat, shutdown"
+#define IC_HAS(message)	  (1u << (message))
+#define IC_SERVICES_ALL	  (IC_HAS(IC_HEARTBEAT) | IC_HAS(IC_SHUTDOWN))
+#define IC_SERVICES_LIST  "heartbeat, shutdown"
+#define IC_SERVICES_COUNT 2u
 
 struct ic_services_config {
 	struct loop *loop;		      /* the bus's */
