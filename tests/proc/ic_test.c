@@ -31,6 +31,7 @@
 
 static char dir[64], sock[96];
 static pid_t root_pid;
+static uint32_t io_threads; /* of roots to come */
 static struct root *the_root;
 
 static void on_term(int sig)
@@ -45,6 +46,7 @@ static void root_main(uint32_t off, int ready)
 		.socket = sock,
 		.nr_disks = 1,
 		.cpu = -1,
+		.io_threads = io_threads,
 		.integration_off = off,
 		.heartbeat_ms = BEAT_MS,
 		.disk = { { .blk = { .engine = BLK_ENGINE_MEMORY, .size = 1u << 20 } } },
@@ -319,18 +321,33 @@ END_TEST
 /* ---- shutdown ----------------------------------------------------------------------------------
  */
 
-START_TEST(obeys)
+static void shut_down(int times)
 {
 	struct guest g;
 	char why[256];
 
-	for (int i = 0; i < 10; i++) { /* its answer and its end race */
+	for (int i = 0; i < times; i++) {
 		start_guest(&g, OBEYS);
 		await_heartbeat("contact", "ok");
 		ck_assert_msg(!ask_shutdown(", \"guest\": \"guest\"", why), "%s", why);
 		ck_assert_str_eq(why, "ended");
 		ck_assert_int_eq(reap(&g), 0);
 	}
+}
+
+START_TEST(obeys)
+{
+	shut_down(10); /* its answer and its end race */
+}
+END_TEST
+
+/* Services stay on the main loop, wherever other channels go. */
+START_TEST(obeys_with_io_threads)
+{
+	io_threads = 2;
+	setup();
+	shut_down(3);
+	teardown();
 }
 END_TEST
 
@@ -529,6 +546,7 @@ int main(void)
 	tcase_add_test(tc, i06_crashes);
 	tcase_add_test(tc, askers);
 	tcase_add_test(tc, several_guests);
+	tcase_add_test(own, obeys_with_io_threads);
 	tcase_add_test(own, switched_off);
 	tcase_add_test(own, lists);
 	suite_add_tcase(s, tc);
