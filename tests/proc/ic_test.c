@@ -64,6 +64,7 @@ static void root_main(uint32_t off, int ready)
 		_exit(1);
 	if (root_run(the_root))
 		_exit(1);
+	signal(SIGTERM, SIG_IGN); /* one is enough, and a test may have sent it */
 	root_destroy(the_root);
 	exit(0); /* with the leak check of a sanitizer */
 }
