@@ -31,6 +31,7 @@ struct cli_command {
 int cmd_serve(int argc, char **argv);
 int cmd_attach(int argc, char **argv);
 int cmd_inspect(int argc, char **argv);
+int cmd_shutdown(int argc, char **argv);
 int cmd_disk(int argc, char **argv);
 int cmd_net(int argc, char **argv);
 int cmd_bench(int argc, char **argv);

@@ -13,7 +13,8 @@ static const char usage[] =
 	"usage: hvbus inspect --socket S [--json]\n\n"
 	"Show what the root at S is doing: partitions and their bus, channels with the fill of\n"
 	"their rings and the signals sent and saved, disks with their I/O, switches with their\n"
-	"ports and what was dropped there, faults with reasons.\n";
+	"ports and what was dropped there, whether guests answer heartbeats, faults with "
+	"reasons.\n";
 
 static const char examples[] = "  hvbus inspect --socket /tmp/s\n"
 			       "  hvbus inspect --socket /tmp/s --json | jq '.disks[].reads'\n"
@@ -45,7 +46,7 @@ static void print_channel(const json_t *c)
 {
 	double sent = num(c, "signals_sent"), saved = num(c, "signals_suppressed");
 
-	printf("    %-7s %-3.0f relid %-4.0f vp %-3.0f %-10s", str(c, "device"),
+	printf("    %-9s %-3.0f relid %-4.0f vp %-3.0f %-10s", str(c, "device"),
 	       num(c, "sub_channel"), num(c, "relid"), num(c, "target_vp"), str(c, "state"));
 	if (json_object_get(c, "in_size"))
 		printf(" rings %2.0f%% %2.0f%%  packets %s in %s out  signals %s sent %s saved",
@@ -83,6 +84,32 @@ static void print_nic(const json_t *n)
 	       str(a, "nvsp"), str(n, "switch"), str(n, "port"), str(n, "mac"));
 }
 
+/* Services that have nothing to tell are left out. */
+static void print_integration(const json_t *p)
+{
+	const json_t *h = json_object_get(p, "heartbeat"), *s;
+	size_t i;
+
+	if (json_is_object(h)) {
+		printf("  heartbeat %s", str(h, "contact"));
+		if (strcmp(str(h, "application"), "unknown"))
+			printf(", says it is %s", str(h, "application"));
+		if (json_is_number(json_object_get(h, "last_s")))
+			printf("  last %.1f s ago, %s of %s answered", num(h, "last_s"),
+			       cli_human(num(h, "answered")), cli_human(num(h, "sent")));
+		printf("\n");
+	}
+	json_array_foreach(json_object_get(p, "integration"), i, s)
+	{
+		if (strcmp(str(s, "state"), "closed") && strcmp(str(s, "service"), "heartbeat"))
+			printf("  %s %s %s\n", str(s, "service"), str(s, "state"),
+			       str(s, "version"));
+		if (num(s, "dropped") > 0)
+			printf("  %s: %.0f packets dropped: %s\n", str(s, "service"),
+			       num(s, "dropped"), str(s, "last_drop"));
+	}
+}
+
 static void print_partition(const json_t *p)
 {
 	const json_t *bus = json_object_get(p, "bus"), *c;
@@ -95,6 +122,7 @@ static void print_partition(const json_t *p)
 	       str(bus, "state"), num(bus, "messages_in"), num(bus, "messages_out"),
 	       num(bus, "dropped"), num(bus, "dropped") > 0 ? ": " : "",
 	       num(bus, "dropped") > 0 ? str(bus, "last_drop") : "");
+	print_integration(p);
 	json_array_foreach(json_object_get(p, "controllers"), i, c) print_controller(c);
 	json_array_foreach(json_object_get(p, "nics"), i, c) print_nic(c);
 	json_array_foreach(json_object_get(p, "channels"), i, c) print_channel(c);

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -22,7 +23,7 @@
 #include "cli/cli.h"
 #include "cli/netns.h"
 #include "cli/nic.h"
-#include "vmbus/client.h"
+#include "vsc/ic_client.h"
 
 #define MIB	    (1u << 20)
 #define RX_BYTES    (16 * MIB)		 /* frames that wait for their turn on the processor */
@@ -151,10 +152,13 @@ struct session {
 	struct pump_nic nic[PUMP_NICS];
 	uint32_t nr;
 	struct pump *pump;
+	struct ic_client *ic; /* NULL: the root has no such services */
+	int asked;	      /* eventfd: the root wants us to end */
 };
 
 static void give_back(struct session *s)
 {
+	ic_client_close(s->ic);
 	if (s->pump)
 		pump_stop(s->pump);
 	for (uint32_t i = 0; i < s->nr; i++) {
@@ -214,6 +218,7 @@ static void connect_root(struct session *s)
 		strcat(wishes, a->nic[i].wish);
 		strcat(wishes, "\n");
 	}
+	cfg.nr_vps++; /* the integration services' */
 	err = hv_child_connect(&s->child, a->socket, &cfg, why, sizeof(why));
 	/* The root says -ENOENT as well, of a switch. */
 	if (err == -ECONNREFUSED || (err == -ENOENT && access(a->socket, F_OK)))
@@ -226,6 +231,30 @@ static void connect_root(struct session *s)
 	err = vmbus_client_connect(&s->bus, s->child, NULL);
 	if (err)
 		fail(s, "bus: %s", strerror(-err));
+}
+
+static uint32_t on_shutdown(void *ctx, const struct ic_client_shutdown *r)
+{
+	struct session *s = ctx;
+	uint64_t one = 1;
+
+	if (r->flags & ~IC_SHUTDOWN_FORCE) /* a process does not come up again by itself */
+		return IC_NOT_SUPPORTED;
+	return write(s->asked, &one, sizeof(one)) == sizeof(one) ? IC_OK : IC_FAIL;
+}
+
+/* Frames move without them, so nothing of this is a reason to fail. */
+static void open_services(struct session *s)
+{
+	struct ic_client_config cfg = { .vp = hv_child_nr_vps(s->child) - 1,
+					.shutdown = on_shutdown,
+					.ctx = s };
+	int err = ic_client_open(&s->ic, s->bus, &cfg);
+
+	if (!err)
+		err = ic_client_start(s->ic);
+	if (err && err != -ENODEV)
+		fprintf(stderr, "hvbus attach: no heartbeat and no shutdown: %s\n", strerror(-err));
 }
 
 static void open_nic(struct session *s, uint32_t i)
@@ -348,14 +377,21 @@ static const char *reason(const struct session *s)
 
 static int wait_for_end(struct session *s)
 {
-	struct pollfd fd[2] = { { s->signals, POLLIN, 0 }, { pump_fd(s->pump), POLLIN, 0 } };
+	struct pollfd fd[3] = { { s->signals, POLLIN, 0 },
+				{ pump_fd(s->pump), POLLIN, 0 },
+				{ s->asked, POLLIN, 0 } };
 	int status;
 
 	for (;;) {
-		if (poll(fd, 2, -1) < 0 && errno != EINTR)
+		if (poll(fd, 3, -1) < 0 && errno != EINTR)
 			return CLI_FAILED;
 		if (fd[0].revents && on_signal(s, &status))
 			return status;
+		if (fd[2].revents) {
+			fputs("hvbus attach: the root asks to shut down\n", stderr);
+			end_command(s);
+			return CLI_OK;
+		}
 		if (!fd[1].revents)
 			continue;
 		fprintf(stderr, "hvbus attach: %s\n", reason(s));
@@ -415,6 +451,7 @@ static int run(struct session *s)
 	connect_root(s);
 	for (uint32_t i = 0; i < s->a->nr_nics; i++)
 		open_nic(s, i);
+	open_services(s);
 	err = pump_start(&s->pump, s->bus, s->nic, s->nr);
 	if (err)
 		fail(s, "threads: %s", strerror(-err));
@@ -457,7 +494,8 @@ int nic_run(const struct nic_args *a)
 	sigaddset(&ours, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &ours, &before);
 	s.signals = signalfd(-1, &ours, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (s.signals < 0)
+	s.asked = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (s.signals < 0 || s.asked < 0)
 		cli_die(CLI_FAILED, "signals: %s", strerror(errno));
 	if (netns_start(&s.ns, &ns, why, sizeof(why)))
 		cli_die(CLI_FAILED, "%s", why);

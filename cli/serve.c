@@ -207,6 +207,21 @@ static void set_stuck_ms(void *ctx, const char *v)
 	((struct serve *)ctx)->cfg.stuck_ms = (uint32_t)cli_number("stuck-ms", v, 10, 3600000);
 }
 
+static void set_integration(void *ctx, const char *v)
+{
+	char why[256];
+
+	if (root_parse_integration(&((struct serve *)ctx)->cfg.integration_off, v, why,
+				   sizeof(why)))
+		cli_die(CLI_USAGE, "--integration=%s: %s", v, why);
+}
+
+static void set_heartbeat_ms(void *ctx, const char *v)
+{
+	((struct serve *)ctx)->cfg.heartbeat_ms =
+		(uint32_t)cli_number("heartbeat-ms", v, 10, 3600000);
+}
+
 static void set_sandbox(void *ctx, const char *v)
 {
 	static const char *const modes[] = { "off", "log", "on", NULL };
@@ -234,6 +249,11 @@ static const struct cli_option options[] = {
 	{ "max-partitions", "N", "children at a time (default 1024)", set_max_partitions },
 	{ "stuck-ms", "N", "report requests that are older than N ms (default 10000)",
 	  set_stuck_ms },
+	{ "integration", "LIST",
+	  "services that guests are offered: heartbeat,shutdown (default), all or none",
+	  set_integration },
+	{ "heartbeat-ms", "N", "ask guests every N ms whether they live (default 2000)",
+	  set_heartbeat_ms },
 	{ "sandbox", "MODE",
 	  "on: give up every privilege before the first guest (default); log: the kernel logs\n"
 	  "                             forbidden system calls and does them; off",

@@ -124,6 +124,12 @@ static const struct control_verb verbs[] = {
 	    { "medium", JSON_STRING, false },
 	    { "path", JSON_STRING, false },
 	    { "wait_ms", JSON_INTEGER, false } } },
+	{ "guest-shutdown", /* without "guest": the only one there is */
+	  control_guest_shutdown,
+	  { { "guest", JSON_STRING, false },
+	    { "kind", JSON_STRING, false },
+	    { "wait_ms", JSON_INTEGER, false },
+	    { "cut", JSON_TRUE, false } } },
 	{ "net-list", control_net_list, { { 0 } } },
 	{ "net-link", /* any of what is not needed */
 	  control_net_link,
@@ -222,6 +228,6 @@ void control_request(struct conn *conn, const char *text, size_t len, const int 
 			close(c.fd[i]);
 	}
 	json_decref(in);
-	if (answer || !conn->waits_for)
+	if (answer || !conn->wait)
 		conn_answer(conn, answer);
 }

@@ -57,7 +57,8 @@ bool control_number(const struct control_call *c, const char *key, uint64_t max,
 /* The disk that "disk": "CTL:LUN" names. NULL: *@answer says why not. */
 struct disk *control_disk(const struct control_call *c, json_t **answer);
 
-/* ---- verbs: control_disk.c, control_policy.c, control_net.c --------------------- */
+/* ---- verbs: control_disk.c, control_policy.c, control_net.c, control_guest.c
+ * --------------------- */
 
 json_t *control_disk_add(struct control_call *c);
 json_t *control_disk_remove(struct control_call *c);
@@ -66,6 +67,7 @@ json_t *control_disk_medium(struct control_call *c);
 json_t *control_disk_limit(struct control_call *c);
 json_t *control_fault_add(struct control_call *c);
 json_t *control_fault_clear(struct control_call *c);
+json_t *control_guest_shutdown(struct control_call *c);
 json_t *control_net_list(struct control_call *c);
 json_t *control_net_link(struct control_call *c);
 json_t *control_net_limit(struct control_call *c);

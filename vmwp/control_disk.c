@@ -40,11 +40,16 @@ static json_t *take_image(const struct control_call *c, struct root_disk *d,
 	return NULL;
 }
 
-/* Who asks is answered by control_removed(), control_swapped() or control_late(). */
+static void waiter_gone(struct conn *c, void *disk);
+static void waited_enough(struct conn *c, void *disk);
+
+/* Who asks is answered by control_removed(), control_swapped() or waited_enough(). */
 static void wait_for(struct control_call *c, struct disk *k, uint64_t wait_ms)
 {
+	static const struct conn_wait w = { waiter_gone, waited_enough };
+
 	k->waiter = c->conn;
-	conn_wait(c->conn, k, wait_ms * 1000000);
+	conn_wait(c->conn, &w, k, wait_ms * 1000000);
 }
 
 static json_t *busy(const struct disk *k)
@@ -286,8 +291,16 @@ static json_t *still_read(const struct disk *k)
 			     k->controller, k->number, (double)oldest / 1e9);
 }
 
-void control_late(struct conn *c, struct disk *k)
+/* The removal does not mind. */
+static void waiter_gone(struct conn *c, void *disk)
 {
+	(void)c;
+	((struct disk *)disk)->waiter = NULL;
+}
+
+static void waited_enough(struct conn *c, void *disk)
+{
+	struct disk *k = disk;
 	char who[400] = "nobody holds it any more";
 
 	k->waiter = NULL;

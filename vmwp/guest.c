@@ -6,7 +6,7 @@
  *   1. NICs leave their switches, so that the next guest can have their names and addresses
  *      however long the rest takes, and revoke their devices
  *   2. bus shutdown: every channel is closed by its device; its I/O ends
- *   3. controllers revoke their devices; controllers and NICs free themselves
+ *   3. controllers and integration services revoke their devices; they and NICs free themselves
  *   4. bus freed, then the partition with its memory and socket
  */
 #include <errno.h>
@@ -50,6 +50,7 @@ static void end_guest(struct loop_call *call)
 {
 	struct guest *g = container_of(call, struct guest, end_call);
 
+	control_guest_gone(g);
 	if (g->bus)
 		vmbus_server_destroy(g->bus);
 	free_targets(g);
@@ -77,6 +78,11 @@ static void bus_gone(void *ctx)
 		storvsp_destroy(g->ctl[i], part_gone, g);
 		g->ctl[i] = NULL;
 	}
+	if (g->ic) {
+		g->closing++;
+		ic_services_destroy(g->ic, part_gone, g);
+		g->ic = NULL;
+	}
 	part_gone(g);
 }
 
@@ -86,7 +92,7 @@ static void end(struct guest *g)
 		return;
 	g->ending = true;
 	g->end_call.fn = end_guest;
-	g->closing = 1; /* until bus_gone() has been through the controllers */
+	g->closing = 1; /* until bus_gone() has been through all of them */
 	nics_remove(g, part_gone, g);
 	vmbus_server_shutdown(g->bus, bus_gone, g);
 }
@@ -182,6 +188,9 @@ static void undo_bus(struct guest *g)
 			storvsp_destroy(g->ctl[i], nothing, NULL);
 		g->ctl[i] = NULL;
 	}
+	if (g->ic)
+		ic_services_destroy(g->ic, nothing, NULL);
+	g->ic = NULL;
 	if (g->bus)
 		vmbus_server_destroy(g->bus);
 	g->bus = NULL;
@@ -204,6 +213,8 @@ static int guest_up(void *ctx, struct hv_proc *proc, struct hv_partition *p)
 	}
 	if (!err)
 		err = nics_add(g, hv_proc_wishes(proc), g->refusal, sizeof(g->refusal));
+	if (!err)
+		err = integration_add(g);
 	if (err && *g->refusal)
 		hv_proc_set_refusal(proc, g->refusal);
 	if (err)
@@ -241,6 +252,43 @@ int guest_accept(struct root *r, int sock, const void *hello, size_t len, char *
 	}
 	r->nr_served++;
 	return 0;
+}
+
+struct guest *guest_find(struct root *r, const char *name, char *why, size_t n)
+{
+	struct guest *found = NULL;
+	char id[16];
+
+	snprintf(why, n,
+		 name ? "guest %s: there is none; `hvbus inspect` shows what there is"
+		      : "there is no guest",
+		 name);
+	for (struct guest *g = r->guests; g; g = g->next) {
+		if (g->ending)
+			continue;
+		snprintf(id, sizeof(id), "%u", hv_partition_id(g->partition));
+		if (name && !strcmp(id, name))
+			return g;
+		if (name && strcmp(hv_partition_name(g->partition), name))
+			continue;
+		if (found) {
+			snprintf(why, n,
+				 name ? "guest %s: there are several; give its number, "
+					"which `hvbus inspect` shows"
+				      : "there are several guests; --guest says which one",
+				 name);
+			return NULL;
+		}
+		found = g;
+	}
+	return found;
+}
+
+void guest_cut(struct guest *g)
+{
+	log_info("partition %u (%s) is cut off", hv_partition_id(g->partition),
+		 hv_partition_name(g->partition));
+	end(g);
 }
 
 void guest_end_all(struct root *r, uint64_t limit_ns)

@@ -162,6 +162,60 @@ static json_t *bus_json(const struct vmbus_bus *bus)
 	return o;
 }
 
+static json_t *version_json(struct ic_version v)
+{
+	char out[16];
+
+	snprintf(out, sizeof(out), "%u.%u", v.major, v.minor);
+	return v.major ? text(out) : json_null();
+}
+
+static void add_service(void *ctx, const struct ic_stats *st)
+{
+	json_t *o = json_object();
+
+	set(o, "service", text(st->name));
+	set(o, "state", text(st->state));
+	set(o, "version", version_json(st->version));
+	set(o, "framework", version_json(st->framework));
+	set(o, "requests", I(st->requests));
+	set(o, "answers", I(st->answers));
+	set(o, "timeouts", I(st->timeouts));
+	set(o, "dropped", I(st->dropped));
+	set(o, "last_drop", text(st->last_drop));
+	json_array_append_new(ctx, o);
+}
+
+json_t *inspect_heartbeat(const struct ic_services *s)
+{
+	struct ic_heartbeat *h = s ? ic_services_heartbeat(s) : NULL;
+	struct ic_heartbeat_status st;
+	json_t *o;
+
+	if (!h)
+		return json_null();
+	ic_heartbeat_status(h, &st);
+	o = json_object();
+	set(o, "contact", text(ic_contact_name(st.contact)));
+	set(o, "application", text(ic_application_name(st.application)));
+	set(o, "missed", I(st.missed));
+	set(o, "sent", I(st.sent));
+	set(o, "answered", I(st.answered));
+	set(o, "lost", I(st.lost));
+	set(o, "last_s",
+	    st.last_ns ? json_real((double)(clock_ns() - st.last_ns) / 1e9) : json_null());
+	return o;
+}
+
+json_t *inspect_services(const struct ic_services *s)
+{
+	json_t *a = json_array();
+
+	if (s)
+		ic_services_each(s, add_service, a);
+	return a;
+}
+
 static json_t *guest_json(struct guest *g)
 {
 	json_t *o = json_object(), *controllers = json_array(), *channels = json_array();
@@ -186,6 +240,8 @@ static json_t *guest_json(struct guest *g)
 			json_array_append_new(controllers, controller_json(g->ctl[i], i));
 	}
 	vmbus_server_channels(g->bus, add_channel, channels);
+	set(o, "heartbeat", inspect_heartbeat(g->ic));
+	set(o, "integration", inspect_services(g->ic));
 	set(o, "controllers", controllers);
 	set(o, "nics", inspect_nics(g));
 	set(o, "channels", channels);

@@ -35,8 +35,8 @@ static void conn_close(struct conn *c, bool keep_fd)
 		at = &(*at)->next;
 	*at = c->next;
 	c->root->nr_pending--;
-	if (c->waits_for)
-		c->waits_for->waiter = NULL; /* the removal does not mind */
+	if (c->wait)
+		c->wait->gone(c, c->waits_for);
 	free(c->out);
 	free(c);
 }
@@ -45,8 +45,8 @@ static void conn_late(struct loop_timer *t)
 {
 	struct conn *c = container_of(t, struct conn, deadline);
 
-	if (c->waits_for) {
-		control_late(c, c->waits_for);
+	if (c->wait) {
+		c->wait->late(c, c->waits_for);
 		return;
 	}
 	log_ratelimited(LOG_WARN, "a peer on the socket was silent for 5 s and was cut off");
@@ -84,7 +84,7 @@ static void conn_send(struct conn *c)
 
 void conn_answer(struct conn *c, json_t *answer)
 {
-	c->waits_for = NULL;
+	c->wait = NULL;
 	c->out = answer ? json_dumps(answer, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
 	json_decref(answer);
 	if (!c->out) {
@@ -96,9 +96,10 @@ void conn_answer(struct conn *c, json_t *answer)
 	conn_send(c);
 }
 
-void conn_wait(struct conn *c, struct disk *k, uint64_t limit_ns)
+void conn_wait(struct conn *c, const struct conn_wait *w, void *what, uint64_t limit_ns)
 {
-	c->waits_for = k;
+	c->wait = w;
+	c->waits_for = what;
 	loop_timer_arm(c->root->loop, &c->deadline, limit_ns);
 }
 

@@ -48,12 +48,13 @@ static int pin(int cpu)
 
 /*
  * Of one partition: its socket and memory; and when it opens all channels it may have, each a
- * doorbell and, with libaio, a bell for every disk. Of each VP that polls two ends of a socket
- * pair. A few more for a moment as it connects. Disks and controllers may be added later.
+ * doorbell and, with libaio, a bell for every disk; integration services have one channel each. Of
+ * each VP that polls two ends of a socket pair. A few more for a moment as it connects. Disks and
+ * controllers may be added later.
  */
 static const uint64_t fds_per_partition =
 	2 + 3 + 2 * HV_MAX_VPS + HV_MAX_VPS * ROOT_MAX_CONTROLLERS + HV_MAX_VPS * ROOT_MAX_DISKS +
-	NETVSP_MAX_QUEUES * ROOT_MAX_NICS;
+	NETVSP_MAX_QUEUES * ROOT_MAX_NICS + IC_SERVICES_COUNT;
 
 /* Standard files, loops with their bells, the socket, who has not said its name; disks twice. */
 static uint64_t max_fds(const struct root *r)

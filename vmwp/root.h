@@ -48,7 +48,9 @@ struct root_config {
 	uint32_t max_partitions; /* 0 = 1024 */
 	uint64_t max_memory;	 /* per partition; 0 = 1 GiB */
 	enum sandbox_mode sandbox;
-	uint32_t stuck_ms; /* requests older than this are reported; 0 = STORVSP_STUCK_MS */
+	uint32_t integration_off; /* IC_HAS() of services that guests are not offered */
+	uint32_t heartbeat_ms;	  /* period; 0 = IC_HEARTBEAT_MS */
+	uint32_t stuck_ms;	  /* requests older than this are reported; 0 = STORVSP_STUCK_MS */
 };
 
 /*
@@ -67,6 +69,12 @@ bool root_disk_empty(const struct root_disk *d);
  * root_parse_disk(), without what belongs to the drive.
  */
 int root_parse_medium(struct root_disk *out, char *arg, char *why, size_t whylen);
+
+/*
+ * Parses which integration services guests are offered ("heartbeat,shutdown", "all", "none") into
+ * integration_off. A sentence in @why on error.
+ */
+int root_parse_integration(uint32_t *off, const char *list, char *why, size_t whylen);
 
 /* "4096", "64K", "512M", "4G", "1T" to bytes. 0 or -EINVAL. */
 int root_parse_size(const char *text, uint64_t *out);

@@ -16,6 +16,7 @@
 #include "vmwp/root.h"
 #include "vmwp/sweeper.h"
 #include "vmwp/switch.h"
+#include "vsp/ic/ic_services.h"
 
 #define ROOT_MAX_IO_THREADS 16
 #define ROOT_MAX_PENDING    64 /* connections that have not said what they are */
@@ -60,7 +61,10 @@ struct guest {
 	struct scsi_target *target[ROOT_MAX_CONTROLLERS];
 	struct nic nic[ROOT_MAX_NICS];
 	uint32_t nr_nics;
-	uint32_t closing; /* controllers and NICs that have not reported their end */
+	struct ic_services *ic; /* NULL: going */
+	struct conn *waiter;	/* asked it to shut down; NULL = nobody waits */
+	bool agreed;		/* to that */
+	uint32_t closing;	/* controllers, NICs, services that have not reported their end */
 	bool ending;
 	char refusal[104]; /* what a child that is refused is told; "" = not by us */
 	uint64_t since_ns;
@@ -78,13 +82,20 @@ struct io_thread {
 	pthread_cond_t ready;
 };
 
+/* What a control client that is not answered yet waits for. */
+struct conn_wait {
+	void (*gone)(struct conn *c, void *what); /* it does not wait any more; goes on without */
+	void (*late)(struct conn *c, void *what); /* the time is over: answer it */
+};
+
 /* A connection until its hello is in, and a control client until its answer is out. */
 struct conn {
 	struct root *root;
 	struct loop_fd lf;
 	struct loop_timer deadline;
-	bool control, asked; /* is a control client; its request is in */
-	struct disk *waits_for;
+	bool control, asked;	      /* is a control client; its request is in */
+	const struct conn_wait *wait; /* NULL: nothing is waited for */
+	void *waits_for;
 	char *out;
 	size_t out_len, out_sent;
 	struct conn *next;
@@ -134,6 +145,10 @@ int guest_accept(struct root *r, int sock, const void *hello, size_t len, char *
 /* Tears down every guest; returns when the last is gone or @limit_ns is over. */
 void guest_end_all(struct root *r, uint64_t limit_ns);
 void root_note_fault(struct root *r, uint32_t partition, const char *name, const char *why);
+/* The guest of that name, or number; NULL: the only one. NULL: *@why says why not. */
+struct guest *guest_find(struct root *r, const char *name, char *why, size_t n);
+/* Ends it without asking it. */
+void guest_cut(struct guest *g);
 
 /* listen.c */
 /* Children can connect, and wait in the kernel until the main loop runs. */
@@ -142,15 +157,17 @@ void listen_stop(struct root *r);
 
 /* How a request is answered: once, now or later. NULL: out of memory. */
 void conn_answer(struct conn *c, json_t *answer);
-/* The answer follows: control_removed(), or control_late() after @limit_ns. */
-void conn_wait(struct conn *c, struct disk *k, uint64_t limit_ns);
+/* The answer follows, of who deals with @what, or by @w->late after @limit_ns. */
+void conn_wait(struct conn *c, const struct conn_wait *w, void *what, uint64_t limit_ns);
 
 /* control.c */
 void control_request(struct conn *c, const char *text, size_t len,
 		     const int *fd); /* PROC_MAX_FDS */
 void control_removed(struct conn *c, struct disk *k);
 void control_swapped(struct conn *c, struct disk *k);
-void control_late(struct conn *c, struct disk *k);
+
+/* control_guest.c */
+void control_guest_gone(struct guest *g); /* for who waits for that */
 
 /* disk.c */
 void disks_init(struct root *r);
@@ -190,8 +207,14 @@ bool medium_settled(const struct disk *k);
 /* Closes what nobody uses any more. */
 void media_close(struct root *r);
 
+/* integration.c */
+int integration_add(struct guest *g);
+
 /* inspect.c */
 json_t *inspect_root(struct root *r); /* { "root": {..}, "partitions", "disks", ..: [..] } */
+/* Of any kind of guest; NULL: it has no services. */
+json_t *inspect_heartbeat(const struct ic_services *s);
+json_t *inspect_services(const struct ic_services *s);
 json_t *inspect_disks(const struct root *r);
 json_t *inspect_disk(const struct root *r, const struct disk *k);
 /* The partitions that see @k, or those that do not. */

@@ -121,10 +121,24 @@ static int explain(char *why, size_t whylen, const char *what, int err)
 	return err;
 }
 
+static int open_services(struct storvsc *s, const struct ic_client_config *cfg, uint32_t vp)
+{
+	struct ic_client_config own = *cfg;
+	int err;
+
+	own.vp = vp;
+	err = ic_client_open(&s->ic, s->bus, &own);
+	if (!err)
+		err = ic_client_start(s->ic);
+	return err == -ENODEV ? 0 : err;
+}
+
 int storvsc_attach(struct storvsc **out, const char *socket, uint32_t index, uint64_t memory,
 		   const struct storvsc_config *cfg, char *why, size_t whylen)
 {
-	struct hv_child_config hc = { .memory = memory, .nr_vps = cfg ? cfg->queues : 0 };
+	const struct ic_client_config *ic = cfg ? cfg->integration : NULL;
+	uint32_t queues = cfg && cfg->queues ? cfg->queues : 1;
+	struct hv_child_config hc = { .memory = memory, .nr_vps = queues + (ic ? 1 : 0) };
 	struct vmbus_client *bus;
 	struct hv_child *child;
 	int err;
@@ -145,7 +159,14 @@ int storvsc_attach(struct storvsc **out, const char *socket, uint32_t index, uin
 		goto free_bus;
 	}
 	(*out)->owns_bus = true;
-	return 0;
+	if (!ic)
+		return 0;
+	err = open_services(*out, ic, queues);
+	if (!err)
+		return 0;
+	explain(why, whylen, "integration services", err);
+	storvsc_detach(*out);
+	return err;
 
 free_bus:
 	vmbus_client_destroy(bus);
@@ -160,6 +181,7 @@ void storvsc_detach(struct storvsc *s)
 	struct hv_child *child = s->child;
 	bool owns_bus = s->owns_bus;
 
+	ic_client_close(s->ic);
 	storvsc_close(s);
 	if (!owns_bus)
 		return;

@@ -30,7 +30,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "vmbus/client.h"
+#include "vsc/ic_client.h"
 
 struct storvsc; /* one controller */
 
@@ -40,6 +40,11 @@ struct storvsc_config {
 	uint32_t ring_bytes; /* per direction; 0 = 256 KiB + control page */
 	int32_t spin_us; /* before sleeping in reap: 0 = never, -1 = for ever; NULL config: 50 */
 	uint32_t timeout_ms; /* of the synchronous calls; 0 = 60 s */
+	/*
+	 * storvsc_attach() only: answer the root's heartbeats and requests to shut down; the VP is
+	 * chosen. A root without such services is fine. NULL = do not.
+	 */
+	const struct ic_client_config *integration;
 };
 
 /*

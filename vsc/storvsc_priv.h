@@ -98,7 +98,8 @@ struct storvsc {
 	uint16_t version;
 	uint32_t changed; /* the root announced a change. Any thread */
 	bool owns_bus;
-	uint8_t *zero_page; /* data of WRITE SAME */
+	struct ic_client *ic; /* of storvsc_attach(); NULL = none */
+	uint8_t *zero_page;   /* data of WRITE SAME */
 	struct vmbus_offer offer;
 	struct sc_lun lun[256];
 	struct sc_queue *queue;

@@ -141,9 +141,23 @@ static void *watch_root(void *arg)
 	return NULL;
 }
 
+/* The partition's end is the server's, and clients see it as any end of a server. */
+static uint32_t on_shutdown(void *ctx, const struct ic_client_shutdown *r)
+{
+	(void)ctx;
+	if (r->flags & ~IC_SHUTDOWN_FORCE) /* it does not come up again by itself */
+		return IC_NOT_SUPPORTED;
+	nbdkit_debug("the root asks to shut down");
+	nbdkit_shutdown();
+	return IC_OK;
+}
+
 static int hvbus_after_fork(void)
 {
-	struct storvsc_config cfg = { .queues = want_queues, .depth = 16, .spin_us = 50 };
+	static const struct ic_client_config ic = { .shutdown = on_shutdown };
+	struct storvsc_config cfg = {
+		.queues = want_queues, .depth = 16, .spin_us = 50, .integration = &ic
+	};
 	char why[256] = "";
 	int err = storvsc_attach(&ctl, socket_path, controller, 64u << 20, &cfg, why, sizeof(why));
 

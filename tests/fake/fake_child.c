@@ -379,6 +379,12 @@ int vmbus_client_wait(struct vmbus_client *c, uint32_t vp, uint64_t timeout_ns)
 	return c->counts.signals_to_guest != before;
 }
 
+/* Nobody sleeps here. */
+void hv_child_kick_vp(struct hv_child *c, uint32_t vp)
+{
+	REQUIRE(vp < c->vps);
+}
+
 int vmbus_client_gpadl_create(struct vmbus_client *c, struct vmbus_chan *chan, uint64_t gpa,
 			      uint32_t npages, uint32_t *gpadl)
 {

@@ -24,5 +24,5 @@ while read -r id; do
 	grep -q "^| $id |" "$doc" && continue
 	echo "$doc: no row for $id, which a test carries"
 	status=1
-done < <(tr '_' '\n' <"$tests" | grep -xE '(r[0-3]|[hvpsncfx][0-9])[0-9]' | tr '[:lower:]' '[:upper:]' | sort -u)
+done < <(tr '_' '\n' <"$tests" | grep -xE '(r[0-3]|[hvipsncfx][0-9])[0-9]' | tr '[:lower:]' '[:upper:]' | sort -u)
 exit $status

@@ -16,6 +16,7 @@ rules() {
 		vmbus/*         vmbus/* ringbuf/* base/* hv-core/partition.h hv-core/gpa.h hv-core/synic.h hv-core/port.h hv-core/child.h hv-core/hv_defs.h
 		vsp/storvsp/*   vsp/storvsp/* base/* hv-core/gpa.h vmbus/chan.h vmbus/device.h vmbus/client.h vmbus/gpadl.h vmbus/wire/*
 		vsp/netvsp/*    vsp/netvsp/* base/* hv-core/gpa.h vmbus/chan.h vmbus/device.h vmbus/wire/*
+		vsp/ic/*        vsp/ic/* base/* vmbus/chan.h vmbus/device.h vmbus/wire/*
 		vsc/*           vsc/* base/* hv-core/gpa.h hv-core/child.h vmbus/chan.h vmbus/device.h vmbus/client.h vmbus/gpadl.h vmbus/wire/*
 		vmwp/*          vmwp/* vsp/* vsc/* vmbus/* hv-core/* ringbuf/* base/*
 		cli/*           cli/* vmwp/* vsp/* vsc/* vmbus/* hv-core/* ringbuf/* base/*
