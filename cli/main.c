@@ -14,6 +14,8 @@ static const struct cli_command commands[] = {
 	  cmd_demo },
 	{ "serve", "be the root partition: synthetic disks and NICs for child partitions",
 	  cmd_serve },
+	{ "run", "boot a Linux kernel in a virtual machine that is Hyper-V to it, on KVM",
+	  cmd_run },
 	{ "attach",
 	  "become a child partition: disks over NBD or as SCSI devices, NICs of a command",
 	  cmd_attach },
