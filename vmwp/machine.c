@@ -21,7 +21,7 @@
 #include "vmwp/root_priv.h"
 
 /* After a panic the rest of the text, the unload and the guest's own reset may follow. */
-#define PANIC_NS 5000000000ull
+#define PANIC_NS 10000000000ull
 
 struct machine {
 	struct root *root;
