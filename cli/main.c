@@ -19,6 +19,8 @@ static const struct cli_command commands[] = {
 	{ "attach",
 	  "become a child partition: disks over NBD or as SCSI devices, NICs of a command",
 	  cmd_attach },
+	{ "pause", "hold a virtual machine of `hvbus run` where it is", cmd_pause },
+	{ "resume", "let it go on", cmd_resume },
 	{ "inspect", "show partitions, channels, disks, switches and faults of a running root",
 	  cmd_inspect },
 	{ "disk", "add, remove, resize and list the disks of a running root", cmd_disk },

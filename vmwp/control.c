@@ -124,6 +124,8 @@ static const struct control_verb verbs[] = {
 	    { "medium", JSON_STRING, false },
 	    { "path", JSON_STRING, false },
 	    { "wait_ms", JSON_INTEGER, false } } },
+	{ "vm-pause", control_vm_pause, { { 0 } } },
+	{ "vm-resume", control_vm_resume, { { 0 } } },
 	{ "net-list", control_net_list, { { 0 } } },
 	{ "net-link",
 	  control_net_link,

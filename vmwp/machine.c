@@ -232,6 +232,14 @@ void machine_stop(struct machine *m)
 	/* Else a reset is on its way, which looks at .stopping; or the end. */
 }
 
+void machine_pause(struct machine *m, bool pause)
+{
+	if (pause)
+		hv_kvm_pause(m->kvm);
+	else
+		hv_kvm_resume(m->kvm);
+}
+
 static void print_exits(void *ctx, const char *reason, uint64_t n)
 {
 	log_info("VP %u: %" PRIu64 " exits: %s", *(const uint32_t *)ctx, n, reason);

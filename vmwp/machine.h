@@ -47,6 +47,9 @@ void machine_stop(struct machine *m);
 /* guest.c, when everything else of the guest is gone. NULL is nothing. */
 void machine_destroy(struct machine *m);
 
+/* Its VPs stay where they are, or go on. Idempotent. */
+void machine_pause(struct machine *m, bool pause);
+
 /* For inspection: state, console, exits of each VP by reason. */
 json_t *machine_json(const struct machine *m);
 

@@ -207,5 +207,5 @@ START_TEST(nothing_there)
 }
 END_TEST
 
-RIG_MAIN("hv-core/kvm_pio", uart_is_found, uart_sends, uart_full, uart_receives, rtc, power,
-	 reset, nothing_there)
+RIG_MAIN("hv-core/kvm_pio", uart_is_found, uart_sends, uart_full, uart_receives, rtc, power, reset,
+	 nothing_there)
