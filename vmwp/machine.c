@@ -21,7 +21,10 @@
 #include "vmwp/root_priv.h"
 
 /* After a panic the rest of the text, the unload and the guest's own reset may follow. */
-#define PANIC_NS 10000000000ull
+#define PANIC_NS     10000000000ull
+/* A kernel that does not get far would otherwise be started again and again for ever. */
+#define QUICK_NS     1000000000ull
+#define QUICK_RESETS 5u
 
 struct machine {
 	struct root *root;
@@ -31,7 +34,8 @@ struct machine {
 	struct console *console;
 	struct loop_timer panic_timer;
 	bool started, stopping, panicked;
-	uint32_t panics;
+	uint32_t panics, quick_resets;
+	uint64_t start_ns;
 };
 
 /* ---- the end ------------------------------------------------------------------------ */
@@ -59,6 +63,12 @@ static void failed(struct machine *m, const char *why)
 
 /* ---- reset ----------------------------------------------------------------------------- */
 
+static int start(struct machine *m, char *why, size_t n)
+{
+	m->start_ns = clock_ns();
+	return hv_kvm_start(m->kvm, why, n);
+}
+
 static void bus_is_reset(void *ctx)
 {
 	struct machine *m = ctx;
@@ -66,8 +76,16 @@ static void bus_is_reset(void *ctx)
 
 	if (m->stopping)
 		finish(m, MACHINE_STOPPED);
-	else if (hv_kvm_start(m->kvm, why, sizeof(why)))
+	else if (start(m, why, sizeof(why)))
 		failed(m, why);
+}
+
+/* Has it reset itself a second after its start, time after time? */
+static bool gets_nowhere(struct machine *m)
+{
+	if (clock_ns() - m->start_ns > QUICK_NS)
+		m->quick_resets = 0;
+	return ++m->quick_resets > QUICK_RESETS;
 }
 
 static void reset(struct machine *m)
@@ -93,6 +111,8 @@ static void ended(void *ctx, enum hv_kvm_end how, const char *why)
 		finish(m, dead ? MACHINE_PANIC : MACHINE_STOPPED);
 	else if (dead)
 		finish(m, MACHINE_PANIC);
+	else if (gets_nowhere(m))
+		failed(m, "it resets itself at once, time after time");
 	else
 		reset(m); /* by itself, or because it had panicked for long enough */
 }
@@ -214,7 +234,7 @@ int machine_start(struct machine *m, char *why, size_t n)
 		return err;
 	}
 	m->root->nr_served++;
-	err = hv_kvm_start(m->kvm, why, n);
+	err = start(m, why, n);
 	m->started = !err;
 	return err;
 }
