@@ -20,7 +20,8 @@
 
 #include "base/log.h"
 
-#define ESCAPE 0x01 /* Ctrl-A */
+#define ESCAPE	      0x01 /* Ctrl-A */
+#define STALE_WAIT_MS 500
 
 struct console {
 	struct loop *loop;
@@ -240,23 +241,38 @@ static void client_came(struct loop_fd *lf, uint32_t events)
 	start_input(c);
 }
 
+/*
+ * The kernel lets go of a listening socket a little after its owner's end (see listen.c): who is
+ * hung up on without a word has met such a one.
+ */
+static bool somebody_serves(const struct sockaddr_un *sa)
+{
+	struct pollfd p = { .fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0),
+			    .events = POLLIN };
+	bool serves = true;
+	char byte;
+
+	if (p.fd < 0)
+		return true;
+	if (connect(p.fd, (const struct sockaddr *)sa, sizeof(*sa)))
+		serves = errno != ECONNREFUSED;
+	else if (poll(&p, 1, STALE_WAIT_MS) > 0)
+		serves = recv(p.fd, &byte, 1, MSG_DONTWAIT) > 0;
+	close(p.fd);
+	return serves;
+}
+
 /* One that nobody serves is left over. */
 static int clear_stale(const struct sockaddr_un *sa)
 {
 	struct stat st;
-	int fd, err;
 
 	if (lstat(sa->sun_path, &st))
 		return errno == ENOENT ? 0 : -errno;
 	if (!S_ISSOCK(st.st_mode))
 		return -EEXIST;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -errno;
-	err = connect(fd, (const struct sockaddr *)sa, sizeof(*sa)) ? -errno : -EADDRINUSE;
-	close(fd);
-	if (err != -ECONNREFUSED)
-		return err;
+	if (somebody_serves(sa))
+		return -EADDRINUSE;
 	return unlink(sa->sun_path) ? -errno : 0;
 }
 

@@ -102,7 +102,7 @@ static void ended(void *ctx, enum hv_kvm_end how, const char *why)
 	struct machine *m = ctx;
 	bool dead = m->panicked && m->cfg->on_panic == MACHINE_EXIT;
 
-	log_info("%s: %s", m->cfg->name, why);
+	log_ratelimited(LOG_INFO, "%s: %s", m->cfg->name, why);
 	if (how == HV_KVM_FAILED)
 		failed(m, why);
 	else if (how == HV_KVM_POWEROFF)
@@ -131,8 +131,8 @@ static void crashed(void *ctx, const struct hv_kvm_crash *c)
 
 	snprintf(text, sizeof(text), "guest panic on VP %u: RIP %#" PRIx64 " RSP %#" PRIx64, c->vp,
 		 c->param[2], c->param[4]);
-	log_error("%s: %s RAX %#" PRIx64 " error %#" PRIx64 " OS id %#" PRIx64, m->cfg->name, text,
-		  c->param[3], c->param[0], c->param[1]);
+	log_ratelimited(LOG_ERROR, "%s: %s RAX %#" PRIx64 " error %#" PRIx64 " OS id %#" PRIx64,
+			m->cfg->name, text, c->param[3], c->param[0], c->param[1]);
 	root_note_fault(m->root, hv_partition_id(hv_kvm_partition(m->kvm)), m->cfg->name, text);
 	m->panics++;
 	if (m->cfg->on_panic == MACHINE_PAUSE) {
@@ -140,6 +140,8 @@ static void crashed(void *ctx, const struct hv_kvm_crash *c)
 		log_info("%s: paused as it was", m->cfg->name);
 		return;
 	}
+	if (m->panicked)
+		return; /* a guest may say so again and again, and gains nothing by it */
 	m->panicked = true;
 	loop_timer_arm(m->root->loop, &m->panic_timer, PANIC_NS);
 }
