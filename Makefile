@@ -70,7 +70,7 @@ BENCH_BIN := $(patsubst bench/%.c,$(B)/bench/%,$(BENCH))
 PEERS   := $(wildcard bench/peers/*.c bench/peers/*.cc)
 FUZZ    := $(patsubst fuzz/fuzz_%.c,%,$(wildcard fuzz/fuzz_*.c))
 
-.PHONY: all demo check kill soak net-hostile net-soak bench fuzz fuzz-bins fuzz-coverage lint install uninstall clean help setup \
+.PHONY: all demo check kill soak net-soak bench fuzz fuzz-bins fuzz-coverage lint install uninstall clean help setup \
 	check-spin check-kvm check-kvm-long check-tests bench-bins peers fuzz-replay seeds
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -85,7 +85,6 @@ help:
 	@echo '  make             build/hvbus, libhvbus.a, the nbdkit plugin, libhvbus-sg.so'
 	@echo '  make kill        500 kill -9 in the middle of verified writes, of every party; ROUNDS=N'
 	@echo '  make soak        20 minutes of load, hot plug, hostile guests and kill -9; TIME=SECONDS'
-	@echo '  make net-hostile a guest without manners on a switch, half a minute'
 	@echo '  make net-soak    2 minutes of 8 guests on a switch, one of them hostile or killed; TIME=SECONDS'
 	@echo '  make check-kvm   stock Linux kernels as guests; make check-kvm-long: every variant; CASES=boot'
 	@echo '  make bench       measure every row of docs/performance.md beside its peer'
@@ -110,7 +109,7 @@ $(B)/%.o: %.c Makefile
 $(B)/tests/%.o: ALL_CFLAGS += -include tests/mark_once.h
 # Compiling tests, with all that is checked in them, is more work than running most of them.
 # (Unoptimised, gcc thinks of lengths that the checks before have ruled out.)
-$(B)/tests/%.o: OPT := $(if $(findstring address,$(SAN)),-O0,-O1) -fno-omit-frame-pointer $(if $(filter clang%,$(notdir $(CC))),,-Wno-stringop-overread)
+$(B)/tests/%.o: OPT := $(if $(findstring thread,$(SAN)),-O1,-O0) -fno-omit-frame-pointer $(if $(filter clang%,$(notdir $(CC))),,-Wno-stringop-overread)
 
 define layer_archive
 $(call lib,$(1)): $(call obj,$(SRC_$(1)))
@@ -221,11 +220,6 @@ soak: SETUP_FOR := check
 soak: setup
 	$(Q)$(MAKE) --no-print-directory all $(B)/soak/soak_test
 	$(Q)SOAK_SECONDS=$(or $(TIME),1200) $(B)/soak/soak_test
-
-net-hostile: SETUP_FOR := check
-net-hostile: setup
-	$(Q)$(MAKE) --no-print-directory all $(B)/hostile/net_hostile
-	$(Q)$(B)/hostile/net_hostile
 
 net-soak: SETUP_FOR := check
 net-soak: setup

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/guid.h"
+#include "base/hex.h"
 
 /* Where in the wire form the n-th byte of the text goes: three fields are little-endian. */
 static const uint8_t wire_pos[16] = { 3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15 };
@@ -11,17 +12,6 @@ static const uint8_t wire_pos[16] = { 3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 
 static bool dash_before(int byte)
 {
 	return byte == 4 || byte == 6 || byte == 8 || byte == 10;
-}
-
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
 }
 
 int guid_parse(struct guid *out, const char *text)

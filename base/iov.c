@@ -106,12 +106,3 @@ int iov_slice(struct iovec *out, int max, const struct iovec *iov, int n, size_t
 	}
 	return done == len ? used : -EINVAL;
 }
-
-int iov_aligned(const struct iovec *iov, int n, size_t align)
-{
-	uintptr_t bits = 0;
-
-	for (int i = 0; i < n; i++)
-		bits |= (uintptr_t)iov[i].iov_base | iov[i].iov_len;
-	return !(bits & (align - 1));
-}

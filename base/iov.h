@@ -30,7 +30,4 @@ size_t iov_fill(const struct iovec *iov, int n, size_t offset, int byte, size_t 
 int iov_slice(struct iovec *out, int max, const struct iovec *iov, int n, size_t offset,
 	      size_t len);
 
-/* True when every base address and length is a multiple of @align (a power of two). */
-int iov_aligned(const struct iovec *iov, int n, size_t align);
-
 #endif

@@ -5,6 +5,7 @@
  * Or run a program that wants a SCSI generic device: our preload library is one for it. Or have
  * synthetic NICs as network interfaces, see nic.c.
  */
+#include <ctype.h>
 #include <errno.h>
 #include <limits.h>
 #include <signal.h>
@@ -23,6 +24,8 @@
 #include "cli/sg/sg.h"
 #include "vsc/disk_place.h"
 
+#define NAME_MAX_LEN 31 /* that the root shows of a partition */
+
 static const char usage[] =
 	"usage: hvbus attach --socket S --disk CTL:LUN --nbd UNIXSOCK\n"
 	"       hvbus attach --socket S --disk CTL:LUN --sg [--sg-path P] -- COMMAND...\n"
@@ -40,11 +43,15 @@ static const char usage[] =
 	"until SIGINT or SIGTERM. Repeat it for more NICs; --sg may be given too. With --netns "
 	"new\n"
 	"no rights are needed: COMMAND is root in a namespace of its own, and nowhere else.\n\n"
+	"The partition is called NAME, or as its first NIC, or as COMMAND; addresses of NICs "
+	"that\n"
+	"the root chooses are the same each time for a partition of the same name.\n\n"
 	"Keys of --nic:\n"
 	"  switch=NAME                which switch (`hvbus net list` shows what there is)\n"
 	"  addr=10.0.0.2/24           address of the interface; repeat for more. None: no address\n"
 	"  name=NAME                  of the port, for `hvbus net` (default: such as p1.nic0)\n"
-	"  mac=00:15:5d:01:02:03      (default: chosen by the root)\n"
+	"  mac=00:15:5d:01:02:03      when the switch has guest-mac=on (default: chosen by the "
+	"root)\n"
 	"  mtu=N, queues=N            68 to the switch's mtu= (default 1500); 1 to 16 (default 1)\n"
 	"  vlan=N                     untagged in VLAN N, when the switch has guest-vlan=on\n"
 	"  trunk=10+20-29[,native=N]  tagged in these, untagged in N; likewise\n";
@@ -140,6 +147,18 @@ static void set_netns(void *c, const char *v)
 	((struct attach *)c)->nic.netns = v;
 }
 
+static void set_name(void *c, const char *v)
+{
+	size_t len = strlen(v);
+
+	if (!len || len > NAME_MAX_LEN)
+		cli_die(CLI_USAGE, "--name=%s: 1 to %d letters are needed", v, NAME_MAX_LEN);
+	for (size_t i = 0; i < len; i++)
+		if (!isgraph((unsigned char)v[i]))
+			cli_die(CLI_USAGE, "--name: letters and digits are needed, no blanks");
+	((struct attach *)c)->nic.name = v;
+}
+
 static void set_stats(void *c, const char *v)
 {
 	(void)v;
@@ -157,6 +176,8 @@ static const struct cli_option options[] = {
 	{ "tap", "IFNAME", "name of its interface (default eth0, or hvN outside)", set_tap },
 	{ "netns", "NAME|new", "network namespace of the interface (default: this one)",
 	  set_netns },
+	{ "name", "NAME", "with --nic: what the root calls the partition (default: see above)",
+	  set_name },
 	{ "stats", NULL, "with --nic: a line of counters at the end", set_stats },
 	{ NULL, NULL, NULL, NULL },
 };
@@ -363,8 +384,8 @@ static void check_usage(const struct attach *a, const char *rest)
 		cli_die(CLI_USAGE, "--nbd and --%s: one at a time", a->sg ? "sg" : "nic");
 	if (a->sg && !rest)
 		cli_die(CLI_USAGE, "--sg needs a command: --sg -- sg_inq %s", a->sg_path);
-	if (!a->nic.nr_nics && (a->nic.nr_taps || a->nic.netns || a->nic.stats))
-		cli_die(CLI_USAGE, "--tap, --netns and --stats are for --nic");
+	if (!a->nic.nr_nics && (a->nic.nr_taps || a->nic.netns || a->nic.stats || a->nic.name))
+		cli_die(CLI_USAGE, "--tap, --netns, --name and --stats are for --nic");
 	if (a->nic.nr_taps > a->nic.nr_nics)
 		cli_die(CLI_USAGE, "more --tap than --nic");
 }

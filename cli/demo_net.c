@@ -162,6 +162,32 @@ static void show_command(const char *const *words)
 	demo_say("%s", line);
 }
 
+/*
+ * Signals end what a group's first has started only if we are there to send them. When we are
+ * killed, the first ends; then this process, which waits for just that, ends all others.
+ */
+static void end_group_with_first(void)
+{
+	pid_t first = getpid();
+	sigset_t all;
+	int sig;
+
+	if (fork())
+		return;
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, NULL);
+	if (!prctl(PR_SET_PDEATHSIG, SIGUSR1) && getppid() == first)
+		while (!sigwait(&all, &sig) && sig != SIGUSR1)
+			;
+	kill(0, SIGKILL);
+	_exit(1);
+}
+
+static bool starts_others(const char *const *words)
+{
+	return !strcmp(words[0], "sh") || !strcmp(words[1], "attach");
+}
+
 /* In the new process. A group of its own, so that what the guest's shell starts ends with it. */
 static void become(const struct act *a, const char *const *words, const char *out, pid_t parent)
 {
@@ -177,6 +203,8 @@ static void become(const struct act *a, const char *const *words, const char *ou
 		dup2(fd, STDOUT_FILENO);
 		dup2(fd, STDERR_FILENO);
 	}
+	if (starts_others(words))
+		end_group_with_first();
 	execvp(strcmp(*words, "hvbus") ? *words : SELF, (char *const *)(uintptr_t)words);
 	_exit(127);
 }

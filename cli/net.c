@@ -19,7 +19,7 @@
 struct net_args {
 	const char *socket, *port, *file, *set;
 	const char *what; /* the first word behind the verb: "up" */
-	int64_t bps, burst;
+	int64_t bps, burst, speed;
 	bool json, off, none;
 };
 
@@ -72,6 +72,17 @@ static void set_json(void *ctx, const char *v)
 		NULL, NULL, NULL, NULL                                                             \
 	}
 
+/* The value of --@name, bits per second. */
+static int64_t rate(const char *name, const char *v, uint64_t least)
+{
+	uint64_t n;
+
+	if (root_parse_rate(v, &n) || n > INT64_MAX || n < least)
+		cli_die(CLI_USAGE, "--%s=%s: bits per second are needed, such as 100M or 2G%s",
+			name, v, least ? "" : "; 0 = no limit");
+	return (int64_t)n;
+}
+
 /* ---- asking ------------------------------------------------------------------------- */
 
 /* For all but the list, the answer is how the port is afterwards. */
@@ -122,39 +133,55 @@ static int run_list(const struct net_args *a)
 
 /* ---- link ------------------------------------------------------------------------------- */
 
+static void set_speed(void *ctx, const char *v)
+{
+	((struct net_args *)ctx)->speed = rate("speed", v, 100);
+}
+
 static const char link_usage[] =
-	"usage: hvbus net link up|down --socket S --port SWITCH/PORT\n\n"
+	"usage: hvbus net link up|down|changed --socket S --port SWITCH/PORT [--speed RATE]\n"
+	"       hvbus net link --socket S --port SWITCH/PORT --speed RATE\n\n"
 	"Pull the cable of a port, or plug it in. The guest is told at once and its interface "
 	"loses\n"
-	"its carrier; frames to and from the port are dropped (link-down) while it is out.\n";
+	"its carrier; frames to and from the port are dropped (link-down) while it is out. Or tell "
+	"a\n"
+	"guest that the network behind the cable has changed: it is to look for its address again. "
+	"Or\n"
+	"at which speed the link claims to be; that limits nothing (`hvbus net limit` does).\n";
 
-static const char link_examples[] = "  hvbus net link down --socket /tmp/s --port lan/web1\n"
-				    "  hvbus net link up --socket /tmp/s --port lan/web1\n";
+static const char link_examples[] =
+	"  hvbus net link down --socket /tmp/s --port lan/web1\n"
+	"  hvbus net link up --socket /tmp/s --port lan/web1 --speed 25G\n"
+	"  hvbus net link changed --socket /tmp/s --port lan/web1\n";
 
-static const struct cli_option link_options[] = { SOCKET, PORT, JSON, END };
+static const struct cli_option link_options[] = {
+	SOCKET, PORT, { "speed", "RATE", "bits per second that the guest sees", set_speed },
+	JSON,	END,
+};
 
 static int run_link(const struct net_args *a)
 {
-	bool up = a->what && !strcmp(a->what, "up");
+	static const char *const words[] = { "down", "up", "changed" };
+	json_t *request = json_pack("{ss ss}", "do", "net-link", "port", a->port);
+	size_t i = 0;
 
-	if (!up && (!a->what || strcmp(a->what, "down")))
-		cli_die(CLI_USAGE, "up or down is needed%s%s", a->what ? ", not " : "",
-			a->what ? a->what : "");
-	return ask(a, json_pack("{ss ss sb}", "do", "net-link", "port", a->port, "up", (int)up),
-		   NULL, 0);
+	while (a->what && i < ARRAY_SIZE(words) && strcmp(a->what, words[i]))
+		i++;
+	if (i == ARRAY_SIZE(words) || (!a->what && a->speed == KEEP))
+		cli_die(CLI_USAGE, "up, down, changed or --speed is needed%s%s",
+			a->what ? ", not " : "", a->what ? a->what : "");
+	if (a->what)
+		json_object_set_new(request, i < 2 ? "up" : "changed", json_boolean(i));
+	if (a->speed != KEEP)
+		json_object_set_new(request, "speed", json_integer(a->speed));
+	return ask(a, request, NULL, 0);
 }
 
 /* ---- limit ------------------------------------------------------------------------------- */
 
 static void set_bps(void *ctx, const char *v)
 {
-	uint64_t n;
-
-	if (root_parse_rate(v, &n) || n > INT64_MAX)
-		cli_die(CLI_USAGE,
-			"--bps=%s: bits per second are needed, such as 100M or 2G; 0 = no limit",
-			v);
-	((struct net_args *)ctx)->bps = (int64_t)n;
+	((struct net_args *)ctx)->bps = rate("bps", v, 0);
 }
 
 static void set_burst(void *ctx, const char *v)
@@ -327,8 +354,8 @@ static int run_mirror(const struct net_args *a)
 static const struct net_verb verbs[] = {
 	{ "list", "switches, ports, what goes through and what was dropped", list_usage,
 	  list_examples, list_options, true, false, run_list },
-	{ "link", "the cable of a port: up or down", link_usage, link_examples, link_options, false,
-	  true, run_link },
+	{ "link", "the cable of a port: up, down, its speed, another network", link_usage,
+	  link_examples, link_options, false, true, run_link },
 	{ "limit", "what a port may send per second", limit_usage, limit_examples, limit_options,
 	  false, false, run_limit },
 	{ "mirror", "a port's frames in a file for tcpdump and tshark", mirror_usage,
@@ -378,7 +405,7 @@ static void parse(int argc, char **argv, const struct net_verb *v, struct net_ar
 int cmd_net(int argc, char **argv)
 {
 	static char command[32];
-	struct net_args a = { .bps = KEEP, .burst = KEEP };
+	struct net_args a = { .bps = KEEP, .burst = KEEP, .speed = KEEP };
 	const struct net_verb *v;
 
 	if (argc < 2)

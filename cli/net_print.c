@@ -44,11 +44,12 @@ static void print_head(const json_t *p)
 
 static void print_adapter(const char *margin, const json_t *a)
 {
-	printf("%sadapter %s nvsp %s  mtu %.0f  %.0f of %.0f queues", margin, str(a, "state"),
-	       str(a, "nvsp"), num(a, "mtu"), num(a, "queues"), num(a, "max_queues"));
-	if (num(a, "rx_sections") > 0)
-		printf("  %.0f of %.0f receive buffers free", num(a, "rx_free"),
-		       num(a, "rx_sections"));
+	printf("%sadapter %s nvsp %s  mtu %.0f  %sbit/s  %.0f of %.0f queues", margin,
+	       str(a, "state"), str(a, "nvsp"), num(a, "mtu"), cli_human(num(a, "speed")),
+	       num(a, "queues"), num(a, "max_queues"));
+	if (num(a, "rx_usable") > 0)
+		printf("  receive buffer %.0f%% full",
+		       100 * (1 - num(a, "rx_free") / num(a, "rx_usable")));
 	printf("\n");
 	if (json_is_string(json_object_get(a, "failed")))
 		printf("%sFAILED: %s\n", margin, str(a, "failed"));
@@ -114,6 +115,9 @@ static void print_policy(const char *margin, const json_t *p)
 	if (num(p, "bps") > 0) {
 		at += (size_t)snprintf(line + at, sizeof(line) - at, "%sat most %sbit/s", between,
 				       cli_human(num(p, "bps")));
+		if (num(p, "burst") > 0)
+			at += (size_t)snprintf(line + at, sizeof(line) - at, " (%s at once)",
+					       cli_human_bytes(num(p, "burst")));
 		between = ", ";
 	}
 	if (num(p, "storm") > 0)

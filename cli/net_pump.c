@@ -189,7 +189,8 @@ static uint32_t send_frame(struct pump_thread *t, struct pump_queue *q)
 	    netvsc_tx_commit(q->nic, t->queue, &tx, len, &f.meta)) {
 		q->stats.out_dropped++;
 	} else {
-		q->stats.out_frames++;
+		/* pump_sent() looks on */
+		store_relaxed(&q->stats.out_frames, q->stats.out_frames + 1);
 		q->stats.out_bytes += len;
 	}
 	return len;
@@ -369,6 +370,16 @@ int pump_start(struct pump **out, struct vmbus_client *bus, const struct pump_ni
 int pump_fd(const struct pump *p)
 {
 	return p->ended;
+}
+
+uint64_t pump_sent(const struct pump *p)
+{
+	uint64_t sent = 0;
+
+	for (uint32_t i = 0; i < p->nr_threads; i++)
+		for (uint32_t k = 0; k < p->thread[i]->nr; k++)
+			sent += load_relaxed(&p->thread[i]->q[k].stats.out_frames);
+	return sent;
 }
 
 void pump_stop(struct pump *p)

@@ -32,6 +32,8 @@ int pump_start(struct pump **out, struct vmbus_client *bus, const struct pump_ni
 	       uint32_t n);
 /* Readable when it stopped by itself: the reason is netvsc_failed() of one of the NICs. */
 int pump_fd(const struct pump *p);
+/* Frames that left for the NICs so far; at any time, from any thread. */
+uint64_t pump_sent(const struct pump *p);
 /* Stops the threads. */
 void pump_stop(struct pump *p);
 /* After pump_stop(). */

@@ -29,6 +29,8 @@
 #define NIC_BYTES   (RX_BYTES + 2 * MIB) /* guest memory of a NIC: its buffers */
 #define QUEUE_BYTES (2 * MIB)		 /* of each of its queues: rings, large frames */
 #define BASE_BYTES  (2 * MIB)
+#define QUIET_NS    20000000ull	  /* nothing left for so long: the command's sockets are done, */
+#define LINGER_NS   1000000000ull /* or have had their time */
 #define END_NS	    3000000000ull /* for a command to end once it was asked to */
 
 /* ---- the option -------------------------------------------------------------------- */
@@ -98,7 +100,9 @@ static bool parse_key(struct nic_spec *s, const char *key, const char *v, char *
 			     "an address of one adapter is needed, such as 00:15:5d:01:02:03");
 	if (!strcmp(key, "switch"))
 		snprintf(s->switch_name, sizeof(s->switch_name), "%s", v);
-	else if (!strstr(" queues mtu mac vlan trunk native name ", key) || strchr(key, ' '))
+	else if (!strcmp(key, "name"))
+		snprintf(s->name, sizeof(s->name), "%s", v);
+	else if (!strstr(" queues mtu mac vlan trunk native ", key) || strchr(key, ' '))
 		return wrong(
 			why, len, key, v,
 			"unknown key; there are switch, mac, vlan, trunk, native, queues, mtu, "
@@ -180,11 +184,26 @@ static void fail(struct session *s, const char *fmt, ...)
 	cli_die(CLI_FAILED, "%s", text);
 }
 
+/* By this a person tells partitions apart, and by this the root chooses addresses. */
+static const char *partition_name(const struct nic_args *a)
+{
+	const char *path = a->command ? a->command[0] : "attach";
+	const char *slash = strrchr(path, '/');
+
+	if (a->name)
+		return a->name;
+	if (*a->nic[0].name)
+		return a->nic[0].name;
+	return slash && slash[1] ? slash + 1 : path;
+}
+
 static void connect_root(struct session *s)
 {
 	const struct nic_args *a = s->a;
 	char wishes[PUMP_NICS * 257 + 1] = "", why[256] = "";
-	struct hv_child_config cfg = { .memory = BASE_BYTES, .nr_vps = 1, .wishes = wishes };
+	struct hv_child_config cfg = {
+		.name = partition_name(a), .memory = BASE_BYTES, .nr_vps = 1, .wishes = wishes
+	};
 	int err;
 
 	for (uint32_t i = 0; i < a->nr_nics; i++) {
@@ -345,6 +364,25 @@ static int wait_for_end(struct session *s)
 	}
 }
 
+/*
+ * What a command's sockets still hold when it ends, last data and FINs, the kernel sends by itself:
+ * as long as there is an interface.
+ */
+static void linger(struct session *s)
+{
+	struct pollfd ended = { pump_fd(s->pump), POLLIN, 0 };
+	uint64_t now = clock_ns(), until = now + LINGER_NS, quiet = now + QUIET_NS;
+	uint64_t before = pump_sent(s->pump), sent;
+
+	while (now < until && now < quiet && !poll(&ended, 1, 2)) {
+		now = clock_ns();
+		sent = pump_sent(s->pump);
+		if (sent != before)
+			quiet = now + QUIET_NS;
+		before = sent;
+	}
+}
+
 static void print_stats(const struct session *s)
 {
 	struct pump_stats p;
@@ -387,6 +425,8 @@ static int run(struct session *s)
 		fail(s, "the process in the namespace: %s", strerror(-err));
 	s->running = true;
 	status = wait_for_end(s);
+	if (s->a->command)
+		linger(s);
 	pump_stop(s->pump);
 	if (s->a->stats)
 		print_stats(s);

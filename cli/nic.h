@@ -12,11 +12,13 @@ struct nic_spec {
 	char wish[256];	   /* for the root: all but what is ours */
 	char address[128]; /* several, with blanks between */
 	char switch_name[64];
+	char name[64];	      /* of the port; "" = the root's choice */
 	uint32_t queues, mtu; /* 0 = not given */
 };
 
 struct nic_args {
 	const char *socket;
+	const char *name; /* of the partition; NULL: see nic_run() */
 	struct nic_spec nic[PUMP_NICS];
 	const char *tap[PUMP_NICS]; /* names, in the order of the NICs */
 	uint32_t nr_nics, nr_taps;
@@ -30,7 +32,10 @@ struct nic_args {
 /* The value of --nic. False, and what is wrong with it in @why. */
 bool nic_parse(struct nic_spec *out, const char *value, char *why, size_t whylen);
 
-/* Until the command ends, or a signal, or the root. The exit status. */
+/*
+ * Until the command ends, or a signal, or the root. The exit status. Without a name the partition
+ * is called as the port of its first NIC, or the command.
+ */
 int nic_run(const struct nic_args *a);
 
 #endif

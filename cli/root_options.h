@@ -79,6 +79,9 @@ void root_check_mirrors(const struct root_config *c);
 	"a\n"                                                                                      \
 	"                             guest may choose (68 to 65535, default 9000)\n"              \
 	"  vlan=N, guest-vlan=on      the VLAN of guests; they may choose their own\n"             \
+	"  guest-mac=on|off           guests may choose their address with mac= (default: as "     \
+	"spoof)\n"                                                                                 \
+	"  guest-name=on|off          guests may name their port with name= (default: on)\n"       \
 	"  spoof=on                   guests may send from any address\n"                          \
 	"  dhcp-guard=, router-guard= on|off: no guest can be DHCP server, or router, for the "    \
 	"others\n"                                                                                 \

@@ -96,6 +96,7 @@ static void write_honest(struct vmring_out *out, struct input *in)
 
 	input_take(in, payload, len);
 	how = input_u8(in);
+	vmring_out_fetch(out, len);
 	err = put(out, in, how, input_u64(in), payload, len);
 
 	INVARIANT(err == 0 || err == -EAGAIN || err == -EPROTO || err == -EINVAL);
@@ -132,6 +133,27 @@ static void read_some(struct vmring_in *r, struct input *in)
 	__asm__ volatile("" ::"r"(sum), "r"(before));
 }
 
+/* What @how says is in the ring before we come; both sides agree on whether one can begin. */
+static int begin(struct vmring_out *out, struct vmring_in *r, struct input *in, uint8_t how)
+{
+	uint32_t bytes = how == 0xfd ? input_u32(in) : N;
+	int err;
+
+	if (how == 0xfe) {
+		ctrl.write_index = input_u32(in);
+		ctrl.read_index = input_u32(in);
+	} else if (how & 1) {
+		ctrl.write_index = ctrl.read_index = (input_u16(in) % (N / 8)) * 8;
+	}
+	if (bytes > N && bytes % VMRING_PAGE == 0)
+		bytes += 8; /* there is no memory for more */
+	err = vmring_out_init(out, &ctrl, area, bytes);
+	INVARIANT(err ==
+		  vmring_in_init(r, &ctrl, area, bytes, VMRING_ACCEPT_HOST | VMRING_ACCEPT_GUEST));
+	INVARIANT(err == 0 || err == -EINVAL || err == -EPROTO);
+	return err;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct input in = { data, size };
@@ -140,11 +162,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	memset(&ctrl, 0, sizeof(ctrl));
 	memset(area, 0, sizeof(area));
-	if (input_u8(&in) & 1) {
-		ctrl.write_index = ctrl.read_index = (input_u16(&in) % (N / 8)) * 8;
-	}
-	if (vmring_out_init(&out, &ctrl, area, N) ||
-	    vmring_in_init(&r, &ctrl, area, N, VMRING_ACCEPT_HOST | VMRING_ACCEPT_GUEST))
+	if (begin(&out, &r, &in, input_u8(&in)))
 		return 0;
 	while (in.left) {
 		switch (input_u8(&in) & 7) {

@@ -434,6 +434,10 @@ static int reap(uint32_t q, int min)
 		INVARIANT(out[i]->result <= 0 && out[i]->result > -4096);
 		*busy = false;
 	}
+	if (q >= storvsc_queues(w.s))
+		INVARIANT(n == -EINVAL);
+	else /* whoever gets less than asked for has got all that is finished */
+		INVARIANT((n > 0 && n >= min) || !w.s->queue[q].done_head);
 	return n;
 }
 
@@ -466,11 +470,16 @@ static void step(void)
 	}
 }
 
+static bool more_to_reap(uint32_t q)
+{
+	return w.s->queue[q].ios || w.s->queue[q].done_head;
+}
+
 /* All that was submitted comes back, at the latest when the queue dies. */
 static void reap_all(void)
 {
 	for (uint32_t q = 0; q < storvsc_queues(w.s); q++)
-		for (int i = 0; i < 2 * ROOT_STEPS && reap(q, 1) >= 0 && w.s->queue[q].ios; i++)
+		for (int i = 0; i < 2 * ROOT_STEPS && reap(q, 1) >= 0 && more_to_reap(q); i++)
 			;
 	for (int i = 0; i < IOS; i++)
 		INVARIANT(!w.busy[i]);

@@ -277,7 +277,7 @@ static uint32_t some_frame(struct input *in, struct net_meta *meta)
 	if (own & 1) /* what most guests do */
 		memcpy(bytes + 6, vsw_port_mac(w.from->p), NET_MAC_LEN);
 	for (uint32_t tags = bits >> 1 & 3; tags > 1; tags--, at += NET_VLAN_LEN) {
-		be16_put(bytes + at - 2, own & 2 ? 0x88a8 : NET_ETHERTYPE_VLAN);
+		be16_put(bytes + at - 2, own & 2 ? NET_ETHERTYPE_QINQ : NET_ETHERTYPE_VLAN);
 		be16_put(bytes + at, some_vlan(in));
 	}
 	len = biased(in, at, kind);

@@ -200,13 +200,12 @@ check_variant() {
 	local name=$1 p
 	variant "$name"
 	for p in $(programs "$dir" tests/ut/*/*_ut.c tests/proc/*_test.c tests/hostile/*_hostile.c); do
-		[ "${p##*/}" != net_hostile ] || continue # a minute of its own: make net-hostile
 		begin "$name ${p#"$dir"/}" "${prefix[@]}" "$p"
 	done
 	for p in tests/sh/*.sh; do
 		case $p in */lib*.sh) continue ;; esac
-		# The same threads run in nic.sh and net_nat.sh: these only run them longer.
-		case $name:$p in thread:*/net_[ceov]*.sh | thread:*/bench_net.sh | thread:*/demo.sh) continue ;; esac
+		# The same code runs in nic.sh and net_nat.sh: these only run it longer.
+		case $name:$p in thread:*/net_[ceov]*.sh | thread:*/bench_net.sh | thread:*/demo.sh | address:*/demo.sh) continue ;; esac
 		begin "$name ${p#tests/}" "${prefix[@]}" "$dir/tests/run_sh" "$dir" "$p"
 	done
 	# The build that finds most in a few seconds; make soak and make net-soak are the release build's.

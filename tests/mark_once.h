@@ -9,14 +9,14 @@
 
 #include <check.h>
 
-#define _mark_point(file, line)                                         \
-	({                                                              \
-		static char marked;                                     \
-		if (!__atomic_load_n(&marked, __ATOMIC_RELAXED)) {      \
-			__atomic_store_n(&marked, 1, __ATOMIC_RELAXED); \
-			(_mark_point)(file, line);                      \
-		}                                                       \
-		(void)0;                                                \
+#define _mark_point(file, line)                                                                    \
+	({                                                                                         \
+		static char marked;                                                                \
+		if (!__atomic_load_n(&marked, __ATOMIC_RELAXED)) {                                 \
+			__atomic_store_n(&marked, 1, __ATOMIC_RELAXED);                            \
+			(_mark_point)(file, line);                                                 \
+		}                                                                                  \
+		(void)0;                                                                           \
 	})
 
 #endif

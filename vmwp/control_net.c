@@ -11,6 +11,8 @@
 #include "vmwp/control.h"
 #include "vmwp/root_priv.h"
 
+#define MIN_SPEED 100 /* bits per second: what adapters count in */
+
 /* The port that "port": "SWITCH/PORT" names. NULL: *@answer says why not. */
 static struct vsw_port *find_port(const struct control_call *c, struct netsw **sw, json_t **answer)
 {
@@ -45,13 +47,37 @@ json_t *control_net_list(struct control_call *c)
 	return o;
 }
 
+/* What only an adapter can tell, and its guest alone is told. */
+static json_t *tell_guest(struct control_call *c, struct netsw *sw, const struct vsw_port *p,
+			  struct netvsp *vsp)
+{
+	bool changed = json_is_true(json_object_get(c->in, "changed"));
+	bool faster = json_object_get(c->in, "speed");
+	json_t *answer = NULL;
+	uint64_t speed;
+
+	if (!control_number(c, "speed", INT64_MAX, 0, &speed, &answer))
+		return answer;
+	if (faster && speed < MIN_SPEED)
+		return control_error(-EINVAL, "speed: 100 bits per second are the least");
+	if (!vsp && (changed || faster))
+		return control_error(-EOPNOTSUPP, "%s/%s: is no guest's: only a link can be set",
+				     sw->cfg.name, vsw_port_name(p));
+	if (faster)
+		netvsp_set_speed(vsp, speed);
+	if (changed)
+		netvsp_network_change(vsp);
+	return NULL;
+}
+
 /* A guest is told by its adapter; who is behind another port sees it, or does not. */
 json_t *control_net_link(struct control_call *c)
 {
-	bool up = json_is_true(json_object_get(c->in, "up"));
+	const json_t *up = json_object_get(c->in, "up");
 	json_t *answer = NULL;
 	struct netsw *sw;
 	struct vsw_port *p = find_port(c, &sw, &answer);
+	struct netvsp *vsp = NULL;
 	struct guest *g;
 	uint32_t index;
 
@@ -59,10 +85,18 @@ json_t *control_net_link(struct control_call *c)
 		return answer;
 	g = nic_owner(c->root, p, &index);
 	if (g)
-		netvsp_set_link(g->nic[index].vsp, up);
-	else
-		vsw_port_set_link(p, up);
-	log_info("port %s/%s: link %s", sw->cfg.name, vsw_port_name(p), up ? "up" : "down");
+		vsp = g->nic[index].vsp;
+	answer = tell_guest(c, sw, p, vsp);
+	if (answer)
+		return answer;
+	if (up && vsp)
+		netvsp_set_link(vsp, json_is_true(up));
+	else if (up)
+		vsw_port_set_link(p, json_is_true(up));
+	log_info("port %s/%s: link %s", sw->cfg.name, vsw_port_name(p),
+		 !up		    ? "unchanged"
+		 : json_is_true(up) ? "up"
+				    : "down");
 	return port_json(sw, p);
 }
 

@@ -180,12 +180,14 @@ static json_t *adapter_json(const struct netvsp *n)
 	set(o, "failed", text(st.failed));
 	set(o, "nvsp", version_json(st.version));
 	set(o, "mtu", I(st.mtu));
+	set(o, "speed", I(st.speed));
 	set(o, "queues", I(st.channels));
 	set(o, "max_queues", I(st.max_queues));
 	set(o, "filter", I(st.filter));
 	set(o, "rsc", json_boolean(st.rsc));
 	set(o, "rss", json_boolean(st.rss));
 	set(o, "rx_sections", I(st.rx_sections));
+	set(o, "rx_usable", I(st.rx_usable));
 	set(o, "rx_free", I(st.rx_free));
 	set(o, "tx_sections", I(st.tx_sections));
 	set(o, "tx_requests", I(st.tx_requests));
@@ -341,13 +343,15 @@ static json_t *switch_json(struct netsw *sw)
 	const struct vsw_port *p = NULL;
 
 	set(o, "name", text(sw->cfg.name));
-	set(o, "type", text(vsw_type_name(sw->cfg.type)));
+	set(o, "type", text(vsw_type_name(vsw_type_of(sw->vsw))));
 	set(o, "mode", text(sw->cfg.bridge ? "bridge" : "hyper-v"));
 	set(o, "subnet", subnet_json(&sw->cfg));
 	set(o, "guests", I(sw->guests));
 	set(o, "max_guests", I(sw->cfg.max_guests));
 	set(o, "max_mtu", I(sw->cfg.mtu ? sw->cfg.mtu : ROOT_NIC_MTU));
 	set(o, "guest_vlan", json_boolean(sw->cfg.guest_vlan));
+	set(o, "guest_mac", json_boolean(sw->cfg.guest_mac));
+	set(o, "guest_name", json_boolean(!sw->cfg.no_guest_name));
 	while ((p = vsw_port_next(sw->vsw, p)))
 		json_array_append_new(ports, inspect_port(sw, p));
 	set(o, "ports", ports);

@@ -35,6 +35,8 @@ struct root_switch {
 	uint32_t max_guests; /* ports for guests */
 	uint32_t mtu;	     /* IP: most that a guest may have, and of the TAP; 0 = not given */
 	bool guest_vlan;     /* guests may choose their VLANs */
+	bool guest_mac;	     /* and their addresses */
+	bool no_guest_name;  /* but not the names of their ports */
 	bool test;	     /* has a port that counts, echoes and sends: port_test.h */
 	struct vsw_policy policy; /* of every guest's port */
 };
@@ -95,6 +97,9 @@ int root_check_switch(const struct root_switch *list, uint32_t n, const struct r
  */
 int root_nic_policy(const struct root_switch *sw, const struct root_nic *nic,
 		    struct vsw_policy *out, char *why, size_t whylen);
+/* May the guest choose what else it chose, address and name? 0, or -EPERM. */
+int root_nic_allowed(const struct root_switch *sw, const struct root_nic *nic, char *why,
+		     size_t whylen);
 /* Most bytes of an IP packet for a guest on @sw; -EINVAL: it wishes for more. */
 int root_nic_mtu(const struct root_switch *sw, const struct root_nic *nic, uint32_t *out, char *why,
 		 size_t whylen);

@@ -85,6 +85,8 @@ static int configure(struct guest *g, struct netsw *sw, const struct root_nic *n
 	int err = check_room(sw, why, n);
 
 	if (!err)
+		err = root_nic_allowed(&sw->cfg, nic, why, n);
+	if (!err)
 		err = root_nic_policy(&sw->cfg, nic, &cfg->policy, why, n);
 	if (!err)
 		err = root_nic_mtu(&sw->cfg, nic, &cfg->max_mtu, why, n);

@@ -7,6 +7,8 @@
  */
 #include "vsc/netvsc_priv.h"
 
+#define FETCH_AHEAD 8u
+
 /* ---- giving back ----------------------------------------------------------------------- */
 
 bool nv_rx_give_back(struct nv_queue *q)
@@ -179,6 +181,20 @@ static bool message(struct nv_queue *q, struct gather *g, struct netvsc_rx *f, u
 	return frame_end(q, f);
 }
 
+/* Asks for the header of range @i: what the root has written was in its cache last. */
+ALWAYS_INLINE void fetch(const struct nv_queue *q, uint32_t i)
+{
+	struct vmpkt_xfer_range r;
+
+	if (i >= q->pkt.range_count)
+		return;
+	memcpy(&r, q->pkt.ranges + i * sizeof(r), sizeof(r));
+	if (likely(r.byte_offset < q->n->rx_len)) {
+		__builtin_prefetch(q->n->rx + r.byte_offset);
+		__builtin_prefetch(q->n->rx + r.byte_offset + CACHE_LINE);
+	}
+}
+
 /* The next frames of the packet at hand. */
 static int frames(struct nv_queue *q, struct netvsc_rx *out, int max)
 {
@@ -188,6 +204,7 @@ static int frames(struct nv_queue *q, struct netvsc_rx *out, int max)
 	int got = 0;
 
 	while (got < max && q->range < q->pkt.range_count) {
+		fetch(q, q->range + FETCH_AHEAD);
 		memcpy(&r, q->pkt.ranges + q->range++ * sizeof(r), sizeof(r));
 		if (unlikely(r.byte_count < sizeof(struct rndis_header) ||
 			     r.byte_count > n->rx_size || r.byte_offset > n->rx_len ||
@@ -215,6 +232,8 @@ static void begin_packet(struct nv_queue *q)
 	q->live = true;
 	q->bad = false;
 	q->range = 0;
+	for (uint32_t i = 0; i < FETCH_AHEAD; i++)
+		fetch(q, i);
 	NV_BUMP(q->stats.rx_packets);
 	if (likely(q->pkt.xfer_set_id == NVSP_RX_BUFFER_ID && q->n->rx_len &&
 		   m.type == NVSP_SEND_RNDIS_PACKET))

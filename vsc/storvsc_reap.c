@@ -309,8 +309,10 @@ static NOINLINE void send_retries(struct sc_queue *q)
 			q->retry_head = slot->self;
 			break;
 		}
-		if (err)
+		if (err) {
+			sc_note_failure(q, err, 0);
 			end_slot(q, slot, err);
+		}
 	}
 	vmbus_chan_flush(q->chan);
 }
@@ -507,11 +509,10 @@ int storvsc_reap(struct storvsc *s, uint32_t qi, struct storvsc_io **out, int ma
 		n += sc_collect(q, out + n, max - n);
 		if (n >= min && n)
 			return n;
-		if (unlikely(q->dead)) {
-			if (q->done_head)
-				continue; /* what just died is still to be returned */
+		if (unlikely(q->done_head != NULL))
+			continue; /* ended by a retry that could not be sent, or by death */
+		if (unlikely(q->dead))
 			return n ? n : q->dead;
-		}
 		if (!timeout_ns || n >= min || !q->ios)
 			return n;
 		if (!deadline)

@@ -6,9 +6,8 @@
 #include "base/net/frame.h"
 #include "base/net/ip.h"
 
-#define MAX_TAGS       2
-#define L4_MIN	       4u /* see struct net_proto */
-#define ETHERTYPE_QINQ 0x88a8u
+#define MAX_TAGS 2
+#define L4_MIN	 4u /* see struct net_proto */
 
 /* How far headers may be read: the copy, and the IP packet in it. */
 static uint32_t readable(const struct net_frame *f)
@@ -135,7 +134,7 @@ static void parse_ip6(struct net_frame *f, uint32_t at)
 
 static bool is_tag(uint16_t ethertype)
 {
-	return ethertype == NET_ETHERTYPE_VLAN || ethertype == ETHERTYPE_QINQ;
+	return ethertype == NET_ETHERTYPE_VLAN || ethertype == NET_ETHERTYPE_QINQ;
 }
 
 void net_frame_parse(struct net_frame *f)

@@ -35,6 +35,7 @@
 #define NET_ETHERTYPE_ARP  0x0806u
 #define NET_ETHERTYPE_VLAN 0x8100u
 #define NET_ETHERTYPE_IP6  0x86ddu
+#define NET_ETHERTYPE_QINQ 0x88a8u
 
 enum net_csum {
 	NET_CSUM_UNKNOWN, /* the fields are whatever they are */

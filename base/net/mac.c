@@ -2,18 +2,8 @@
 /* Ethernet addresses as people write them. */
 #include <stdio.h>
 
+#include "base/hex.h"
 #include "base/net/frame.h"
-
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
 
 bool net_mac_parse(const char *text, uint8_t mac[NET_MAC_LEN])
 {

@@ -119,18 +119,18 @@ __attribute__((no_sanitize("thread", "address", "undefined"))) static bool hole_
 static int run_at(const struct blk_dev *d, struct blk_req *r)
 {
 	uint64_t unit = d->info.physical_block, at = r->offset & ~(unit - 1);
+	uint64_t end = r->offset + r->len;
 	bool hole = !d->ram || hole_at(d, at);
 
 	r->flags = hole ? BLK_REQ_HOLE : 0;
 	if (!d->ram)
 		return 0;
+	if (d->status_max && d->status_max < r->len)
+		end = r->offset + d->status_max;
 	do
 		at += unit;
-	while (at < r->offset + r->len && hole_at(d, at) == hole);
-	if (d->status_max && at - r->offset > d->status_max)
-		at = r->offset + d->status_max;
-	if (at - r->offset < r->len)
-		r->len = at - r->offset;
+	while (at < end && hole_at(d, at) == hole);
+	r->len = (at < end ? at : end) - r->offset;
 	return 0;
 }
 

@@ -759,7 +759,7 @@ int main(void)
 		r02_n44_broken_ring_under_traffic,
 	};
 
-	hostile_switch = "name=lan,type=private";
+	hostile_switch = "name=lan,type=private,guest-mac=on";
 	evil_wishes = "nic switch=lan,queues=4";
 	return hostile_run("hostile guest: network", cases, ARRAY_SIZE(cases));
 }

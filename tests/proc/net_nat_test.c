@@ -665,7 +665,7 @@ START_TEST(who_starts_them_is_killed)
 	log_set_fd(open("/dev/null", O_WRONLY)); /* the root complains, as it should */
 	pid = stats().pid;
 	ck_assert_int_eq(kill(nat_host_pid(nats), SIGKILL), 0);
-	/* Of a process with a sanitizer's thread the first may be gone while its sockets are open. */
+	/* As a whole: with a sanitizer's thread in it, its sockets outlive its first thread. */
 	ck_assert_int_eq(waitpid(nat_host_pid(nats), NULL, 0), nat_host_pid(nats));
 	ck_assert(rig_until(&r, 5, !stats().running && !vsw_port_link(nat_port(nat))));
 	ck_assert(rig_until(&r, 5, has_ended(pid)));

@@ -44,9 +44,10 @@ static void root_main(int ready)
 	cfg = (struct root_config){ .socket = sock, .cpu = -1, .sandbox = SANDBOX_ON };
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	log_set_level(LOG_ERROR);
-	add_switch(&cfg, "name=lan,type=private,guests=2");
-	add_switch(&cfg, "name=wan,type=private,mtu=1500,vlan=7");
-	add_switch(&cfg, "name=out,type=nat");
+	add_switch(&cfg, "name=lan,type=private,guests=2,guest-mac=on");
+	add_switch(&cfg, "name=wan,type=private,mtu=1500,vlan=7,guest-mac=on");
+	add_switch(&cfg, "name=out,type=nat,guest-mac=on");
+	add_switch(&cfg, "name=own,type=private,guest-name=off");
 	if (root_create(&the_root, &cfg, why, sizeof(why))) {
 		fprintf(stderr, "root: %s\n", why);
 		_exit(1);
@@ -135,6 +136,8 @@ START_TEST(bad_wishes)
 		{ "nic switch=lam", "switch=lam: there is no such switch; there are lan wan out" },
 		{ "disk path=x", "unknown wish 'disk path=x'" },
 		{ "nic switch=lan,mac=01:00:5e:00:00:01", "a unicast address is needed" },
+		{ "nic switch=own,mac=00:15:5d:00:00:01", "guest-mac=on lets them" },
+		{ "nic switch=own,name=web1", "guest-name=on lets guests" },
 		{ "nic switch=lan,queues=17", "a number from 1 to 16" },
 		{ "nic switch=wan,mtu=9000", "switch wan allows at most 1500" },
 		{ "nic switch=wan,vlan=8", "switch wan chooses its guests' VLANs" },

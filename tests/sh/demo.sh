@@ -49,6 +49,16 @@ wait "$DEMO" || got=$?
 [ $got = 143 ] || fail "status $got instead of 143"
 deserted "$T/story" || fail "the interrupted demo left a process behind"
 
+echo "killed"
+rm -rf "$T/story"
+"$HVBUS" demo --act net --dir "$T/story" >"$T/out" 2>"$T/demo.log" &
+DEMO=$!
+PIDS="$PIDS $DEMO"
+wait_for 30 grep -q 'PING 10.0.0' "$T/story/bob.txt" # ping has a while to go
+kill -KILL "$DEMO"
+wait "$DEMO" || true
+wait_for 8 deserted "$T/story"
+
 echo "where namespaces are forbidden"
 # shellcheck disable=SC2016
 unshare -r sh -c 'echo 0 >/proc/sys/user/max_net_namespaces && exec "$@"' sh "$HVBUS" demo --act net --dir "$T/none" \

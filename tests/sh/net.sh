@@ -145,8 +145,8 @@ expect 2 "unknown verb 'lst'" "$HVBUS" net lst
 expect 2 "--socket is missing" "$HVBUS" net list
 expect 2 "--port is missing" "$HVBUS" net link up --socket "$S"
 expect 2 "SWITCH/PORT is needed" "$HVBUS" net link up --socket "$S" --port web1
-expect 2 "up or down is needed" "$HVBUS" net link --socket "$S" --port lan/a
-expect 2 "up or down is needed, not sideways" "$HVBUS" net link sideways --socket "$S" --port lan/a
+expect 2 "up, down, changed or --speed is needed" "$HVBUS" net link --socket "$S" --port lan/a
+expect 2 "up, down, changed or --speed is needed, not sideways" "$HVBUS" net link sideways --socket "$S" --port lan/a
 expect 2 "bits per second" "$HVBUS" net limit --socket "$S" --port lan/a --bps fast
 expect 2 "--none only alone" "$HVBUS" net limit --socket "$S" --port lan/a --bps 1M --none
 expect 2 "is needed" "$HVBUS" net limit --socket "$S" --port lan/a
@@ -167,6 +167,7 @@ switches 'length == 1 and (.[0] | .name == "lan" and .type == "private" and .por
 grep -q '^switch lan  private  0 ports' "$T/page" || fail "the page: $(cat "$T/page")"
 grep -q 'mirror of web1: .*web1.pcapng (waits for the port)' "$T/page" || fail "the page: $(cat "$T/page")"
 "$HVBUS" inspect --socket "$S" --json | jq -e '.disks == [] and (.switches | length) == 1' >/dev/null || fail "inspect --json"
+expect 2 "--speed=99: bits per second" "$HVBUS" net link --socket "$S" --port lan/a --speed 99
 expect 1 "lan/web1: there is no such port" "$HVBUS" net link down --socket "$S" --port lan/web1
 expect 1 "there are lan" "$HVBUS" net link down --socket "$S" --port wan/web1
 expect 1 "$T/none/f" "$HVBUS" net mirror --socket "$S" --port lan/web1 --file "$T/none/f"

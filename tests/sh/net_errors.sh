@@ -32,7 +32,8 @@ refused() {
 }
 
 ip tuntap add mine mode tap
-serve --switch name=lan,type=private,mtu=4000,guests=3 --switch name=net,type=nat
+serve --switch name=lan,type=private,mtu=4000,guests=3,guest-mac=on --switch name=net,type=nat \
+	--switch name=own,type=private,guest-name=off
 guest there switch=lan,mac=00:15:5d:00:00:01
 nat_runs() { "$HVBUS" net list --socket "$S" --json | jq -e 'all(.switches[] | select(.type == "nat").ports[0].device; .running)'; }
 wait_for 5 nat_runs
@@ -55,6 +56,8 @@ echo "out of range, or not for guests to choose"
 refused 2 "out of range" --nic switch=lan,mtu=67 "${x[@]}"
 refused 2 "out of range" --nic switch=lan,mtu=65522 "${x[@]}"
 refused 1 "at most 4000" --nic switch=lan,mtu=4001 "${x[@]}"
+refused 1 "guest-mac=on" --nic switch=net,mac=00:15:5d:00:00:03 "${x[@]}"
+refused 1 "guest-name=on" --nic switch=own,name=me "${x[@]}"
 refused 1 "guest-vlan=on" --nic switch=lan,vlan=7 "${x[@]}"
 refused 1 "1 to 4094" --nic switch=lan,vlan=4095 "${x[@]}"
 refused 1 "Cannot assign" --nic switch=lan,addr=::1/128 "${x[@]}"

@@ -3,7 +3,7 @@
 # Synthetic NICs as interfaces of network namespaces: what real programs make of them, how a
 # session ends, and what is refused in which words.
 . "$(dirname "$0")/lib.sh"
-requires ip ping iperf3 curl python3 tcpdump nstat jq
+requires ip ping iperf3 curl python3 nstat jq unshare
 
 # nic KEYS COMMAND...: runs it in a namespace of its own with an adapter
 nic() {
@@ -39,7 +39,7 @@ refused() {
 
 truncate -s 16M "$T/disk.img"
 serve --disk "path=$T/disk.img,serial=BESIDE" \
-	--switch name=lan,type=private,guest-vlan=on --switch name=other,type=private
+	--switch name=lan,type=private,guest-vlan=on,guest-mac=on --switch name=other,type=private
 nic switch=lan true 2>"$T/out" || { cat "$T/out"; echo "no namespaces for us here"; exit 77; }
 
 echo "ping, both families, frames of 9000 bytes"
@@ -87,18 +87,31 @@ mac = s.getsockname()[4]
 for i in range(30):
 	s.send(b"\xff" * 6 + mac + bytes.fromhex("8100601488b5") + b"tagged".ljust(60))
 	time.sleep(0.05)'
-peer switch=lan,trunk=10+20 tcpdump -Z root -c 1 -elni eth0 vlan 10 and arp
+# For tcpdump we would have to be somebody else, and there is nobody in the namespace. The kernel
+# takes the tag out and tells it beside the frame.
+seen='import socket, struct, sys
+s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+s.setsockopt(263, 8, 1)
+s.bind(("eth0", 0))
+while True:
+	frame, extra, *_ = s.recvmsg(2000, 100)
+	status, tag = struct.unpack("I12xH2x", extra[0][2][:20])
+	if frame[12:14].hex() == sys.argv[1] and (not status & 16 or tag & 4095 == 10):
+		print("vlan", tag & 4095 if status & 16 else "none", frame[14:].hex(), flush=True)
+		break'
+peer switch=lan,trunk=10+20 python3 -c "$seen" 0806
 for _ in 1 2 3 4 5 6 7 8 9 10; do
 	nic switch=lan,vlan=20,addr=10.10.0.3/24 ping -c 1 -W 0.1 10.10.0.1 >/dev/null || true
 	nic switch=lan,vlan=10,addr=10.10.0.2/24 ping -c 1 -W 0.1 10.10.0.1 >/dev/null || true
 	kill -0 "$PEER" 2>/dev/null || break
 done
 wait "$PEER" || fail "no tagged frame"
-grep -q 'vlan 10.*who-has 10.10.0.1 tell 10.10.0.2' "$T/peer.log" || { cat "$T/peer.log"; fail "which frame?"; }
-peer switch=lan,vlan=20 tcpdump -Z root -c 1 -Xlni eth0 ether proto 0x88b5
+# who-has 10.10.0.1 tell 10.10.0.2
+grep -q '^vlan 10 0001080006040001.*0a0a00020000000000000a0a0001' "$T/peer.log" || { cat "$T/peer.log"; fail "which frame?"; }
+peer switch=lan,vlan=20 python3 -c "$seen" 88b5
 nic switch=lan,trunk=10+20 timeout 5 python3 -c "$tagged" || true
 wait "$PEER" || fail "no frame from the trunk"
-grep -q tagged "$T/peer.log" || fail "another frame"
+grep -q "^vlan none $(printf tagged | od -An -tx1 | tr -d ' ')" "$T/peer.log" || fail "another frame"
 
 echo "the cable"
 peer switch=lan,name=plug sleep 60
@@ -111,6 +124,47 @@ nic switch=lan,name=plug sh -ec "
 	'$HVBUS' net link up --socket '$S' --port lan/plug >/dev/null
 	for i in 1 2 3 4 5 6 7 8 9 10; do ip -o link show eth0 | grep -q NO-CARRIER || break; sleep 0.1; done
 	! ip -o link show eth0 | grep -q NO-CARRIER" || fail "the interface does not follow the cable"
+
+echo "its speed, another network, a limit, who it is"
+nic switch=lan,name=plug sh -ec "
+	'$HVBUS' net link changed --socket '$S' --port lan/plug --speed 25G
+	'$HVBUS' net limit --socket '$S' --port lan/plug --bps 100M --burst 256K" >"$T/out" 2>&1 || fail "the link: $(cat "$T/out")"
+for words in "25.0Gbit/s" "at most 100Mbit/s (256 KiB at once)" "(plug)" "receive buffer 0% full"; do
+	grep -qF "$words" "$T/out" || { cat "$T/out"; fail "no word of '$words'"; }
+done
+"$HVBUS" attach --socket "$S" --netns new --nic switch=lan --name me -- "$HVBUS" net list --socket "$S" >"$T/out"
+grep -qF '(me)' "$T/out" || { cat "$T/out"; fail "not its name"; }
+nic switch=lan "$HVBUS" net list --socket "$S" | grep -qF "($(basename "$HVBUS"))" || fail "not its command's name"
+
+echo "what its sockets held when the command ended"
+peer switch=lan,addr=10.0.0.2/24 timeout 20 python3 -c '
+import socket
+s = socket.create_server(("", 9))
+while True: # until a connection has not only come about
+	c, n = s.accept()[0], 0
+	while got := c.recv(1 << 20): n += len(got)
+	if n: break
+print("end after", n)'
+nic switch=lan,addr=10.0.0.1/24 python3 -c '
+import socket, time
+for _ in range(100):
+	try:
+		s = socket.create_connection(("10.0.0.2", 9), 1)
+		break
+	except OSError: time.sleep(0.05)
+s.sendall(b"x" * 500000)'
+wait "$PEER" || fail "no end of the connection"
+grep -q "end after 500000" "$T/peer.log" || { cat "$T/peer.log"; fail "some of it is lost"; }
+
+echo "in a namespace that has a name"
+# Where we may make one: /run is not ours.
+# shellcheck disable=SC2016
+unshare -rmn sh -ec '
+	mount -t tmpfs none /run && ip netns add named
+	"$0" attach --socket "$1" --netns named --nic switch=lan,addr=10.0.0.7/24 -- ip -o addr show eth0
+	! ip -n named link show eth0 2>/dev/null
+	! ip link show eth0 2>/dev/null' "$HVBUS" "$S" >"$T/out" 2>&1 || { cat "$T/out"; fail "a named namespace"; }
+grep -q "inet 10.0.0.7/24" "$T/out" || { cat "$T/out"; fail "no address there"; }
 
 echo "several adapters, their counters, and a disk beside them"
 "$HVBUS" attach --socket "$S" --netns new --nic switch=lan,queues=2 --nic switch=other --tap wan0 --tap lan0 --stats -- \
@@ -130,9 +184,8 @@ nic switch=lan sh -c 'exit 7' || got=$?
 got=0
 nic switch=lan sh -c 'kill -KILL $$' 2>/dev/null || got=$?
 [ $got = 137 ] || fail "status $got instead of 137"
-peer switch=lan sh -c 'trap "exit 5" TERM; while :; do sleep 0.05; done'
-wait_for 5 ports 1
-sleep 0.3
+peer switch=lan sh -c "trap 'exit 5' TERM; echo >'$T/ready'; while :; do sleep 0.05; done"
+wait_for 20 test -e "$T/ready"
 kill -TERM "$PEER"
 got=0
 wait "$PEER" || got=$?
@@ -152,6 +205,7 @@ refused 2 "address of one adapter" --nic switch=lan,mac=01:00:5e:00:00:01 --netn
 refused 2 "address of one adapter" --nic switch=lan,mac=00:00:00:00:00:00 --netns new -- true
 refused 2 "1 to 16" --nic switch=lan,queues=99 --netns new -- true
 refused 2 "with a prefix" --nic switch=lan,addr=10.0.0.300/24 --netns new -- true
+refused 2 "1 to 31 letters" --nic switch=lan --name "$(printf %032d 0)" -- true
 refused 2 "for --nic" --sg --stats -- true
 refused 2 "more --tap than --nic" --nic switch=lan --tap a --tap b -- true
 refused 2 "at most 15" --nic switch=lan --tap a-name-that-is-too-long -- true

@@ -274,7 +274,7 @@ int main(void)
 		(unsigned long long)seed);
 	log_set_level(LOG_ERROR);
 	hostile_log_level = LOG_ERROR;
-	hostile_switch = "name=lan,type=private";
+	hostile_switch = "name=lan,type=private,guest-mac=on";
 	/* As many frames as the receiver has room for in half of its buffer, from all together. */
 	hostile_peers =
 		(struct net_peers_config){ .n = PEERS, .window = 32, .burst = 4, .gap_us = 4000 };

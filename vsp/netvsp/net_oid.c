@@ -7,6 +7,8 @@
 
 #include <errno.h>
 
+#include "base/hex.h"
+
 #define NDIS_6	      0x600u
 #define NDIS_6_30     0x61eu
 #define NEVER	      0xffffffffu /* not in the list of what is supported */
@@ -344,14 +346,6 @@ static bool word(const struct ask *a, uint32_t offset, uint32_t len, char out[WO
 	return true;
 }
 
-static int hex(char c)
-{
-	return c >= '0' && c <= '9'   ? c - '0'
-	       : c >= 'a' && c <= 'f' ? c - 'a' + 10
-	       : c >= 'A' && c <= 'F' ? c - 'A' + 10
-				      : -1;
-}
-
 static uint32_t s_address(struct netvsp *n, const char *value)
 {
 	uint8_t mac[NET_MAC_LEN] = { 0 };
@@ -360,9 +354,9 @@ static uint32_t s_address(struct netvsp *n, const char *value)
 	if (strlen(value) != 2 * NET_MAC_LEN)
 		return RNDIS_STATUS_INVALID_DATA;
 	for (i = 0; i < 2 * NET_MAC_LEN; i++) {
-		if (hex(value[i]) < 0)
+		if (hex_digit(value[i]) < 0)
 			return RNDIS_STATUS_INVALID_DATA;
-		mac[i / 2] = (uint8_t)(mac[i / 2] << 4 | hex(value[i]));
+		mac[i / 2] = (uint8_t)(mac[i / 2] << 4 | hex_digit(value[i]));
 	}
 	return set_mac(n, mac);
 }

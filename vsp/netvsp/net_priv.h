@@ -137,6 +137,7 @@ struct netvsp {
 	/* buffers */
 	struct net_tx_buffer tx;
 	struct rxbuf rx;
+	uint32_t longest;    /* bytes of a received frame that is not a large one */
 	uint32_t touched;    /* net_rx.c: channels with a batch, as bits */
 	uint16_t rsc_packet; /* number of the last coalesced frame */
 

@@ -357,10 +357,10 @@ static enum vsw_drop deliver(void *ctx, const struct net_frame *f, const struct 
 	if (unlikely(n->state != NET_OPERATIONAL || !n->rx.buf))
 		return VSW_DROP_NOT_READY;
 	room = n->rx.size - NVSP_RX_HEADROOM - NVSP_RX_TAIL;
-	if (unlikely(f->len > room)) {
+	if (unlikely(f->len > n->longest)) {
 		if (takes_large(n, m))
 			k = (f->len + room - 1) / room;
-		else if (has_tag(f) && f->len <= room + NET_VLAN_LEN)
+		else if (has_tag(f) && f->len <= n->longest + NET_VLAN_LEN)
 			data -= NET_VLAN_LEN;
 		else
 			return VSW_DROP_MTU;

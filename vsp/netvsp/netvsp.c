@@ -284,6 +284,7 @@ void netvsp_stats(const struct netvsp *n, struct netvsp_stats *out)
 	out->failed = n->failed;
 	out->version = n->version;
 	out->mtu = n->mtu;
+	out->speed = n->speed;
 	out->channels = n->nr_open;
 	out->max_queues = n->cfg.max_queues;
 	out->filter = n->filter;
@@ -292,6 +293,7 @@ void netvsp_stats(const struct netvsp *n, struct netvsp_stats *out)
 	out->rss = n->rss.enabled;
 	if (n->rx.buf) {
 		out->rx_sections = n->rx.count;
+		out->rx_usable = n->rx.count - n->rx.reserved;
 		out->rx_free = n->rx.free;
 	}
 	if (n->tx.buf)

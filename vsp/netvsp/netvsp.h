@@ -65,7 +65,9 @@ struct netvsp_stats {
 	uint16_t channels, max_queues;
 	uint32_t filter; /* packet filter, as RNDIS */
 	bool link, rsc, rss;
-	uint32_t rx_sections, rx_free, tx_sections;   /* of the buffers */
+	/* Of the buffers; rx_usable: all but those that are kept for control messages. */
+	uint32_t rx_sections, rx_usable, rx_free, tx_sections;
+	uint64_t speed;				      /* bit/s, as the guest is told */
 	uint64_t tx_requests, tx_frames, tx_rejected; /* rejected: completed with a failure */
 	uint64_t tx_dropped; /* frames taken while the guest's own filter was not set yet */
 	uint64_t rx_packets, rx_frames, rx_fragments;

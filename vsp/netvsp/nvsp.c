@@ -10,6 +10,8 @@
 #include "base/log.h"
 
 #define MIN_FRAME 1514u /* no wish below this is heard: control messages have to fit, too */
+#define RX_LONG	  4160u /* a 17th of the largest frame; an odd number of cache lines */
+#define RX_PLENTY 2048u /* sub-allocations */
 
 /* What a message means in a state. */
 enum verdict {
@@ -141,12 +143,19 @@ static bool do_ndis_config(struct net_chan *c, const struct vmpkt *pkt,
 	return true;
 }
 
-/* Bytes of a sub-allocation: frames of the MTU, and every control message, fit. */
-static uint32_t rx_size(const struct netvsp *n)
+/*
+ * Bytes of a sub-allocation: frames of the MTU, and every control message, fit. Each piece of a
+ * large frame costs both sides a header in cold memory, so our own guests, which take those whole,
+ * get longer ones if the buffer has still plenty.
+ */
+static uint32_t rx_size(const struct netvsp *n, uint32_t buffer)
 {
-	uint32_t frame = n->mtu + NET_ETH_LEN;
+	uint32_t size = NVSP_RX_HEADROOM + n->longest + NVSP_RX_TAIL;
 
-	return NVSP_RX_HEADROOM + (frame < MIN_FRAME ? MIN_FRAME : frame) + NVSP_RX_TAIL;
+	if (n->caps & NVSP_CAP_RSC && n->caps & NVSP_CAP_PARTIAL_CSUM && size < RX_LONG &&
+	    buffer / RX_LONG >= RX_PLENTY)
+		return RX_LONG;
+	return size;
 }
 
 static uint32_t map_rx(struct netvsp *n, const struct nvsp_send_buffer *b)
@@ -155,7 +164,10 @@ static uint32_t map_rx(struct netvsp *n, const struct nvsp_send_buffer *b)
 
 	if (vmbus_device_map(n->dev, b->gpadl, &buf))
 		return NVSP_STATUS_FAIL;
-	if (rxbuf_begin(&n->rx, buf, b->id, rx_size(n), NVSP_RX_CONTROL)) {
+	n->longest = n->mtu + NET_ETH_LEN;
+	if (n->longest < MIN_FRAME)
+		n->longest = MIN_FRAME;
+	if (rxbuf_begin(&n->rx, buf, b->id, rx_size(n, buf->len), NVSP_RX_CONTROL)) {
 		vmbus_device_unmap(n->dev, buf);
 		return NVSP_STATUS_FAIL;
 	}

@@ -93,13 +93,6 @@ static void released(struct rxbuf *r, uint16_t slot)
 	r->free++;
 }
 
-void rxbuf_untake(struct rxbuf *r, uint16_t slot)
-{
-	released(r, slot);
-	r->slot[slot].next = r->head;
-	r->head = slot;
-}
-
 void rxbuf_chain(struct rxbuf *r, uint16_t first, uint16_t last, uint16_t slot, uint8_t chan)
 {
 	struct rxbuf_slot *s = &r->slot[slot];

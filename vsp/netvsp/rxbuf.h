@@ -59,8 +59,6 @@ static inline uint8_t *rxbuf_ptr(const struct rxbuf *r, uint16_t slot)
 bool rxbuf_may(const struct rxbuf *r, uint32_t from, uint32_t n);
 /* A free one for a frame of @from; RXBUF_NONE. */
 uint16_t rxbuf_take(struct rxbuf *r, uint32_t from);
-/* Takes the last one back: the frame does not go out after all. */
-void rxbuf_untake(struct rxbuf *r, uint16_t slot);
 /*
  * @slot, taken, goes out on @chan behind @last, the last one so far of the transaction @first;
  * for the first one all three are the same.

@@ -7,7 +7,6 @@
 
 #include "vsp/netvsp/vsw_priv.h"
 
-#define ETHERTYPE_QINQ	 0x88a8u
 #define ETHERTYPE_RARP	 0x8035u
 #define ETHERTYPE_MIN	 0x0600u /* below: a length, and LLC behind it */
 
@@ -43,7 +42,7 @@ static uint32_t payload_at(const struct net_frame *f)
 	for (;;) {
 		uint16_t type = be16_at(f->head + at - 2);
 
-		if (type != NET_ETHERTYPE_VLAN && type != ETHERTYPE_QINQ)
+		if (type != NET_ETHERTYPE_VLAN && type != NET_ETHERTYPE_QINQ)
 			return at;
 		if (at + NET_VLAN_LEN > f->head_len)
 			return f->head_len;
@@ -70,7 +69,8 @@ static bool hides_in_snap(const struct net_frame *f)
 		return false;
 	type = be16_at(f->head + at + 6);
 	return type == NET_ETHERTYPE_IP4 || type == NET_ETHERTYPE_IP6 ||
-	       type == NET_ETHERTYPE_ARP || type == NET_ETHERTYPE_VLAN || type == ETHERTYPE_QINQ;
+	       type == NET_ETHERTYPE_ARP || type == NET_ETHERTYPE_VLAN ||
+	       type == NET_ETHERTYPE_QINQ;
 }
 
 /* A later fragment: what it belongs to was judged with the first. */

@@ -6,10 +6,9 @@
 #include "base/net/vnet.h"
 #include "vsp/netvsp/vsw_priv.h"
 
-#define ETHERTYPE_QINQ 0x88a8u
-#define TCP_CHECK      16u /* where the checksum is in the header */
-#define UDP_CHECK      6u
-#define SWEEP_FULL     8u /* buckets, when there was no room for a new address */
+#define TCP_CHECK  16u /* where the checksum is in the header */
+#define UDP_CHECK  6u
+#define SWEEP_FULL 8u /* buckets, when there was no room for a new address */
 
 static uint16_t ethertype(const struct net_frame *f)
 {
@@ -26,12 +25,12 @@ static void take_tag(struct vsw_tx *tx)
 	uint16_t type = ethertype(f);
 
 	tx->second_tag = false;
-	if (likely(type != NET_ETHERTYPE_VLAN && type != ETHERTYPE_QINQ))
+	if (likely(type != NET_ETHERTYPE_VLAN && type != NET_ETHERTYPE_QINQ))
 		return;
 	if (!f->meta.tagged)
 		net_vlan_pop(f);
 	type = ethertype(f);
-	tx->second_tag = type == NET_ETHERTYPE_VLAN || type == ETHERTYPE_QINQ;
+	tx->second_tag = type == NET_ETHERTYPE_VLAN || type == NET_ETHERTYPE_QINQ;
 }
 
 /* Nothing that a receiver, or the software in its stead, would stumble over. */

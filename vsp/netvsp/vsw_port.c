@@ -310,11 +310,6 @@ const uint8_t *vsw_port_mac(const struct vsw_port *p)
 	return p->address;
 }
 
-struct vsw_mirror *vsw_port_mirror(const struct vsw_port *p)
-{
-	return p->mirror;
-}
-
 struct vsw_port *vsw_port_find(struct vsw *sw, const char *name)
 {
 	for (uint32_t i = 0; i < sw->nports; i++)

@@ -230,6 +230,5 @@ struct vsw_mirror; /* pcapng.h */
  * there) is also written to @m, owned by the caller, NULL: no more. Not while in deliver().
  */
 void vsw_port_set_mirror(struct vsw_port *p, struct vsw_mirror *m);
-struct vsw_mirror *vsw_port_mirror(const struct vsw_port *p);
 
 #endif

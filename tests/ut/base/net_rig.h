@@ -71,7 +71,7 @@ static inline uint32_t rig_put_eth(uint8_t *b, const struct rig_spec *s)
 
 	memcpy(b, macs, sizeof(macs));
 	for (uint32_t i = 0; i < s->tags; i++, at += 4) {
-		be16_put(b + at, i + 1 < s->tags ? 0x88a8 : 0x8100);
+		be16_put(b + at, i + 1 < s->tags ? NET_ETHERTYPE_QINQ : NET_ETHERTYPE_VLAN);
 		be16_put(b + at + 2, (uint16_t)(100 + i));
 	}
 	be16_put(b + at, s->ip6 ? 0x86dd : 0x0800);

@@ -47,6 +47,7 @@ START_TEST(switch_defaults)
 	ck_assert_str_eq(sw.name, "lan");
 	ck_assert_int_eq(sw.type, VSW_PRIVATE);
 	ck_assert(!sw.bridge && !sw.guest_vlan && !sw.existing && !sw.test);
+	ck_assert(!sw.guest_mac && !sw.no_guest_name);
 	ck_assert_str_eq(sw.tap, "");
 	ck_assert_uint_eq(sw.max_guests, ROOT_MAX_GUESTS);
 	ck_assert_uint_eq(sw.mtu, 0);
@@ -171,6 +172,8 @@ static const struct {
 	{ "name=lan,type=private,vlan=ten", "a VLAN from 1 to 4094" },
 	{ "name=lan,type=private,spoof=yes", "spoof=yes: allowed are on off" },
 	{ "name=lan,type=private,guest-vlan=1", "guest-vlan=1: allowed are on off" },
+	{ "name=lan,type=private,guest-mac=1", "guest-mac=1: allowed are on off" },
+	{ "name=lan,type=private,guest-name=1", "guest-name=1: allowed are on off" },
 	{ "name=lan,type=private,storm=4294967296", "storm=4294967296: a number from 0" },
 	{ "name=lan,type=private,bps=fast", "bps=fast: bits per second" },
 	{ "name=lan,type=private,bps=1X", "bits per second" },
@@ -370,6 +373,39 @@ START_TEST(vlans_of_guests)
 }
 END_TEST
 
+START_TEST(addresses_and_names_by_wish)
+{
+	static const struct {
+		const char *sw, *nic, *refused;
+	} t[] = {
+		{ "name=a,type=private", "switch=a", NULL },
+		{ "name=a,type=private", "switch=a,name=web1", NULL },
+		{ "name=a,type=private", "switch=a,mac=02:00:00:00:00:01", "guest-mac=on" },
+		{ "name=a,type=private,guest-mac=on", "switch=a,mac=02:00:00:00:00:01", NULL },
+		{ "name=a,type=private,spoof=on", "switch=a,mac=02:00:00:00:00:01", NULL },
+		{ "name=a,type=private,mode=bridge", "switch=a,mac=02:00:00:00:00:01", NULL },
+		{ "name=a,type=private,guest-mac=off,spoof=on", "switch=a,mac=02:00:00:00:00:01",
+		  "guest-mac=on" },
+		{ "name=a,type=private,guest-name=off", "switch=a", NULL },
+		{ "name=a,type=private,guest-name=off", "switch=a,name=web1", "guest-name=on" },
+		{ "name=a,type=private,guest-name=on", "switch=a,name=web1", NULL },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(t); i++) {
+		const struct root_switch sw = the_switch(t[i].sw);
+		const struct root_nic nic = the_nic(t[i].nic);
+
+		ck_assert_msg(root_nic_allowed(&sw, &nic, why, sizeof(why)) ==
+				      (t[i].refused ? -EPERM : 0),
+			      "%s %s", t[i].sw, t[i].nic);
+		if (!t[i].refused)
+			continue;
+		ck_assert_ptr_nonnull(strstr(why, t[i].refused));
+		ck_assert_uint_lt(strlen(why), 104);
+	}
+}
+END_TEST
+
 /* Whatever a guest wishes for, the rules of its port are the switch's. */
 START_TEST(rules_of_guests)
 {
@@ -556,6 +592,7 @@ int main(void)
 	tcase_add_loop_test(tc, bad_nic, 0, ARRAY_SIZE(bad_nics));
 	tcase_add_test(tc, wishes);
 	tcase_add_test(tc, vlans_of_guests);
+	tcase_add_test(tc, addresses_and_names_by_wish);
 	tcase_add_test(tc, rules_of_guests);
 	tcase_add_test(tc, mtu_of_guests);
 	tcase_add_test(tc, addresses_of_guests);

@@ -486,6 +486,70 @@ START_TEST(answer_to_the_first_attempt_after_a_retry)
 }
 END_TEST
 
+static uint64_t waits(void)
+{
+	struct storvsc_stats st;
+
+	storvsc_stats(s, 0, &st);
+	return st.sleeps + st.spins;
+}
+
+/* The disk is unusable by the time of the retry: the request ends without another answer. */
+START_TEST(c14_retry_that_cannot_be_sent_comes_back_at_once)
+{
+	static const struct {
+		int held, min;
+		uint64_t timeout_ns;
+	} t[] = { { 1, 0, 0 }, { 1, 1, 0 }, { 1, 1, SHORT_NS }, { 3, 0, 0 }, { 3, 1, SHORT_NS } };
+	struct storvsc_io io[3], *out[4];
+	struct vstor_packet r;
+	struct storvsc_disk d;
+	uint64_t before;
+
+	hold_reads(io, t[_i].held);
+	vsp.hook = NULL;
+	vsp.block = 520;
+	ck_assert_int_eq(storvsc_disk_info(s, 0, &d), -EPROTO);
+	r = mini_sense(&held[0].p, 6, 0x2a, 0x09);
+	mini_reply(host(), held[0].id, &r);
+	vmbus_chan_flush(host());
+	before = waits();
+	ck_assert_int_eq(storvsc_reap(s, 0, out, 4, t[_i].min, t[_i].timeout_ns), 1);
+	ck_assert_ptr_eq(out[0], &io[0]);
+	ck_assert_int_eq(io[0].result, -ENXIO);
+	ck_assert_str_eq(storvsc_last_error(s, 0), "No such device or address");
+	ck_assert_uint_eq(waits(), before);
+	reap_none();
+	for (int i = 1; i < t[_i].held; i++) {
+		answer((unsigned int)i, 1, 0, 4096);
+		ck_assert_int_eq(reap_one(&io[i]), 0);
+	}
+}
+END_TEST
+
+/* One is answered, and the retry of another ends: nobody is left out. */
+START_TEST(c14_retry_that_cannot_be_sent_beside_an_answer)
+{
+	struct storvsc_io io[2], *out[2];
+	struct vstor_packet r;
+	struct storvsc_disk d;
+
+	hold_reads(io, 2);
+	vsp.hook = NULL;
+	vsp.block = 520;
+	ck_assert_int_eq(storvsc_disk_info(s, 0, &d), -EPROTO);
+	r = mini_sense(&held[0].p, 6, 0x2a, 0x09);
+	mini_reply(host(), held[0].id, &r);
+	answer(1, 1, 0, 4096);
+	ck_assert_int_eq(storvsc_reap(s, 0, out, 2, 2, SHORT_NS), 2);
+	ck_assert_ptr_eq(out[0], &io[1]);
+	ck_assert_ptr_eq(out[1], &io[0]);
+	ck_assert_int_eq(io[0].result, -ENXIO);
+	ck_assert_int_eq(io[1].result, 0);
+	reap_none();
+}
+END_TEST
+
 /* ---- silence ----------------------------------------------------------------------------------
  */
 
@@ -851,6 +915,8 @@ int main(void)
 	tcase_add_test(tc, p16_short_or_foreign_completions);
 	tcase_add_test(tc, unit_attentions_are_retried_a_few_times);
 	tcase_add_test(tc, answer_to_the_first_attempt_after_a_retry);
+	tcase_add_loop_test(tc, c14_retry_that_cannot_be_sent_comes_back_at_once, 0, 5);
+	tcase_add_test(tc, c14_retry_that_cannot_be_sent_beside_an_answer);
 	tcase_add_test(tc, synchronous_calls_end_in_time);
 	tcase_add_test(tc, abandoned_requests_use_up_the_table_and_no_more);
 	tcase_add_test(tc, c06_handshake_without_answers);

@@ -466,6 +466,8 @@ START_TEST(golden_buffers)
 	vector_bytes(E10_TX_BUFFER_COMPLETE, want, sizeof(want));
 	ck_assert_mem_eq(p.payload, want, sizeof(want));
 	ck_assert_uint_eq(rig_stats().rx_sections, 9289);
+	ck_assert_uint_eq(rig_stats().rx_usable, 9289 - NVSP_RX_CONTROL);
+	ck_assert_uint_eq(rig_stats().rx_free, rig_stats().rx_usable);
 	ck_assert_uint_eq(nic->rx.id, 0xcafe);
 }
 END_TEST

@@ -409,6 +409,7 @@ START_TEST(golden_indications)
 	assert_indication(R16_CONNECT);
 	netvsp_set_speed(nic, 10000000000);
 	assert_indication(R16_SPEED);
+	ck_assert_uint_eq(rig_stats().speed, 10000000000);
 	ck_assert_uint_eq(mock_net_query_u32(&g, OID_GEN_LINK_SPEED), 100000000);
 	netvsp_network_change(nic);
 	assert_indication(R16_NETWORK_CHANGE);

@@ -326,15 +326,23 @@ START_TEST(checksums_of_a_stock_guest)
 }
 END_TEST
 
-static void start_with(uint64_t caps)
+static void start_with_pages(uint64_t caps, uint32_t rx_pages)
 {
 	struct netvsp_config cfg = rig_trunk();
 
 	rig_up(&cfg);
 	mock_net_open(&g, bus, 0);
-	mock_net_negotiate(&g, NVSP_V6_1, 1500, caps);
+	ck_assert(mock_net_init(&g, NVSP_V6_1));
+	mock_net_config(&g, 1500, caps);
+	ck_assert_uint_eq(mock_net_rx_buffer(&g, rx_pages), NVSP_STATUS_SUCCESS);
+	ck_assert_uint_eq(mock_net_tx_buffer(&g, MOCK_NET_TX_PAGES), NVSP_STATUS_SUCCESS);
 	mock_net_initialize(&g);
 	mock_net_filter(&g, 0xd);
+}
+
+static void start_with(uint64_t caps)
+{
+	start_with_pages(caps, MOCK_NET_RX_PAGES);
 }
 
 START_TEST(checksums_of_a_guest_that_takes_partial_ones)
@@ -495,6 +503,69 @@ START_TEST(large_frame_with_a_partial_checksum)
 	ck_assert_mem_eq(out, frame, 30054);
 	ck_assert_uint_eq(info(0, RNDIS_INFO_CSUM), 0x88);
 	free(out);
+	rig_down();
+}
+END_TEST
+
+/* Ours, with a buffer that has plenty of long pieces: a frame of little more than the MTU is whole.
+ */
+START_TEST(longer_fragments_for_a_guest_of_our_own)
+{
+	static const uint32_t payloads[] = { 1460, 1461, 3868 - 54, 3868 - 53, 65495 };
+	uint8_t *out = malloc(70000);
+	uint32_t i, len, k;
+
+	start_with_pages(MOCK_NET_CAPS | NVSP_CAP_PARTIAL_CSUM, 2048 * 4160 / 4096);
+	ck_assert_uint_eq(g.rx_size, 4160);
+	ck_assert_uint_eq(g.rx_count, 2048);
+	enable_rsc();
+	for (i = 0; i < ARRAY_SIZE(payloads); i++) {
+		k = (54 + payloads[i] + 3867) / 3868;
+		ck_assert_int_eq(large_in(payloads[i]), VSW_FORWARDED);
+		next_packet(0);
+		ck_assert_uint_eq(pkt.nr_ranges, k);
+		if (k > 1) {
+			len = gather(out);
+		} else {
+			ck_assert_uint_eq(info(0, (uint32_t)RNDIS_INFO_FRAGMENT), UINT32_MAX);
+			memcpy(out, mock_net_frame_at(&g, &pkt, 0, &len), 54 + payloads[i]);
+		}
+		ck_assert_uint_eq(len, 54 + payloads[i]);
+		ck_assert_mem_eq(out, frame, len);
+		done(0, NVSP_STATUS_SUCCESS);
+	}
+	free(out);
+	rig_down();
+}
+END_TEST
+
+/* What is longer than the MTU and no large frame does not come in, however much room there is. */
+START_TEST(long_fragments_are_for_large_frames)
+{
+	struct net_meta plain = { 0 };
+
+	start_with_pages(MOCK_NET_CAPS | NVSP_CAP_PARTIAL_CSUM, 2048 * 4160 / 4096);
+	enable_rsc();
+	make_ip4(frame, GUEST_MAC, PEER_MAC, 6, 1461, false);
+	ck_assert_int_eq(peer_input(&peer, frame, 54 + 1461, &plain), VSW_DROP_MTU);
+	make_ip4(frame, GUEST_MAC, PEER_MAC, 6, 1460, false);
+	ck_assert_int_eq(peer_input(&peer, frame, 54 + 1460, &plain), VSW_FORWARDED);
+	rig_down();
+}
+END_TEST
+
+/* Neither another's guest, nor one without coalescing, nor one whose buffer has too few. */
+START_TEST(short_fragments_for_all_others)
+{
+	static const struct {
+		uint64_t caps;
+		uint32_t pages;
+	} t[] = { { MOCK_NET_CAPS, 2080 },
+		  { (MOCK_NET_CAPS & ~NVSP_CAP_RSC) | NVSP_CAP_PARTIAL_CSUM, 2080 },
+		  { MOCK_NET_CAPS | NVSP_CAP_PARTIAL_CSUM, 2079 } };
+
+	start_with_pages(t[_i].caps, t[_i].pages);
+	ck_assert_uint_eq(g.rx_size, 1806);
 	rig_down();
 }
 END_TEST
@@ -893,6 +964,9 @@ static void hostile(Suite *s)
 	tcase_add_test(t, checksums_of_a_guest_that_takes_partial_ones);
 	tcase_add_test(t, tags_in_the_frame_of_a_guest_that_wants_them_there);
 	tcase_add_test(t, large_frame_with_a_partial_checksum);
+	tcase_add_test(t, longer_fragments_for_a_guest_of_our_own);
+	tcase_add_test(t, long_fragments_are_for_large_frames);
+	tcase_add_loop_test(t, short_fragments_for_all_others, 0, 3);
 	tcase_add_test(t, a_full_ring_keeps_the_batch_then_drops);
 	suite_add_tcase(s, t);
 }

@@ -508,8 +508,6 @@ START_TEST(a_port_as_it_sees_itself)
 	rig_set(&b, &access);
 	vsw_port_set_caps(b.p, 0, 0);
 	vsw_port_set_mirror(b.p, m);
-	ck_assert_ptr_eq(vsw_port_mirror(b.p), m);
-	ck_assert_ptr_null(vsw_port_mirror(a.p));
 	rig_send_plain(&b, a.mac, b.mac);
 	rig_send_plain(&b, a.mac, a.mac); /* dropped at ingress */
 	make_large(5000, 1000);

@@ -92,8 +92,8 @@ START_TEST(last_returned_is_first_used)
 	uint16_t a = out(0, 0), b = out(0, 0);
 
 	ck_assert_uint_eq(rxbuf_complete(&r, a, 0), 1);
-	ck_assert_uint_eq(rxbuf_take(&r, 0), a);
-	rxbuf_untake(&r, a);
+	ck_assert_uint_eq(out(0, 0), a);
+	ck_assert_uint_eq(rxbuf_complete(&r, a, 0), 1);
 	ck_assert_uint_eq(rxbuf_complete(&r, b, 0), 1);
 	ck_assert_uint_eq(rxbuf_take(&r, 0), b);
 }
@@ -220,10 +220,6 @@ static void model_send(struct model *m)
 		MUST(s >= RESERVED);
 		MUST(s < COUNT);
 		MUST(!m->is_out[s]);
-		if (random() % 8 == 0) {
-			rxbuf_untake(&r, s);
-			continue;
-		}
 		if (first == RXBUF_NONE)
 			first = last = s;
 		rxbuf_chain(&r, first, last, s, chan);

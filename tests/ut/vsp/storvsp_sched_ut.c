@@ -25,8 +25,8 @@ size_t __sanitizer_get_current_allocated_bytes(void);
 #define RANDOM_RUNS 60u
 #define BOUND	    0u
 #elif defined(__SANITIZE_ADDRESS__)
-#define RANDOM_RUNS 60u
-#define BOUND	    1u
+#define RANDOM_RUNS 150u
+#define BOUND	    0u
 #else
 #define RANDOM_RUNS 300u
 #define BOUND	    1u

@@ -347,7 +347,7 @@ END_TEST
 /* A second tag must never become the first somewhere. */
 START_TEST(second_tags)
 {
-	const uint16_t kinds[] = { NET_ETHERTYPE_VLAN, 0x88a8 };
+	const uint16_t kinds[] = { NET_ETHERTYPE_VLAN, NET_ETHERTYPE_QINQ };
 
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
 		uint32_t got = up.got;
