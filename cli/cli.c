@@ -55,11 +55,16 @@ static void print_help(const struct cli_option *o, const char *usage, const char
 static const struct cli_option *find_option(const struct cli_option *o, const char *name,
 					    size_t len)
 {
+	const struct cli_option *socket = NULL;
+
 	for (; o->name; o++) {
 		if (strlen(o->name) == len && !strncmp(o->name, name, len))
 			return o;
+		if (!strcmp(o->name, "socket"))
+			socket = o;
 	}
-	return NULL;
+	/* What `hvbus run` calls it. */
+	return len == strlen("control") && !strncmp(name, "control", len) ? socket : NULL;
 }
 
 int cli_parse(int argc, char **argv, const struct cli_option *options, const char *usage,

@@ -29,6 +29,9 @@ struct cli_command {
 };
 
 int cmd_serve(int argc, char **argv);
+int cmd_run(int argc, char **argv);
+int cmd_pause(int argc, char **argv);
+int cmd_resume(int argc, char **argv);
 int cmd_attach(int argc, char **argv);
 int cmd_inspect(int argc, char **argv);
 int cmd_shutdown(int argc, char **argv);

@@ -13,8 +13,9 @@ static const char usage[] =
 	"usage: hvbus inspect --socket S [--json]\n\n"
 	"Show what the root at S is doing: partitions and their bus, channels with the fill of\n"
 	"their rings and the signals sent and saved, disks with their I/O, switches with their\n"
-	"ports and what was dropped there, whether guests answer heartbeats, faults with "
-	"reasons.\n";
+	"ports and what was dropped there, whether guests answer heartbeats, faults with\n"
+	"reasons. Of a virtual machine also its state and the exits of each VP by reason;\n"
+	"--control S is the same as --socket S.\n";
 
 static const char examples[] = "  hvbus inspect --socket /tmp/s\n"
 			       "  hvbus inspect --socket /tmp/s --json | jq '.disks[].reads'\n"
@@ -110,6 +111,25 @@ static void print_integration(const json_t *p)
 	}
 }
 
+/* What each VP left its guest for. */
+static void print_machine(const json_t *m)
+{
+	const json_t *v, *n;
+	const char *reason;
+	size_t i;
+
+	printf("  machine %s, started %.0f times, %.0f panics  console %s%s\n", str(m, "state"),
+	       num(m, "starts"), num(m, "panics"), cli_human_bytes(num(m, "console_bytes")),
+	       num(m, "console_lost") > 0 ? ", some of it lost" : "");
+	json_array_foreach(json_object_get(m, "vps"), i, v)
+	{
+		printf("    VP %-3.0f exits", num(v, "vp"));
+		json_object_foreach((json_t *)json_object_get(v, "exits"), reason, n)
+			printf("  %s %s", cli_human(json_number_value(n)), reason);
+		printf("\n");
+	}
+}
+
 static void print_partition(const json_t *p)
 {
 	const json_t *bus = json_object_get(p, "bus"), *c;
@@ -123,6 +143,8 @@ static void print_partition(const json_t *p)
 	       num(bus, "dropped"), num(bus, "dropped") > 0 ? ": " : "",
 	       num(bus, "dropped") > 0 ? str(bus, "last_drop") : "");
 	print_integration(p);
+	if (json_object_get(p, "machine"))
+		print_machine(json_object_get(p, "machine"));
 	json_array_foreach(json_object_get(p, "controllers"), i, c) print_controller(c);
 	json_array_foreach(json_object_get(p, "nics"), i, c) print_nic(c);
 	json_array_foreach(json_object_get(p, "channels"), i, c) print_channel(c);

@@ -12,6 +12,8 @@
 #include "base/atomic.h"
 #include "hv-core/gpa_priv.h"
 
+#define HUGE_BYTES (2ul << 20)
+
 int hv_gpa_create(struct hv_gpa **out)
 {
 	struct hv_gpa *g = calloc(1, sizeof(*g));
@@ -72,6 +74,39 @@ static int region_check(const struct hv_gpa *g, const struct hv_gpa_region *r)
 	return 0;
 }
 
+/*
+ * Where huge pages fit, the mapping begins at a multiple of their size, so that guest and host
+ * addresses are the same below that.
+ */
+static uint8_t *map_ram(const struct hv_gpa_region *r)
+{
+	size_t slack = r->len < HUGE_BYTES ? 0 : HUGE_BYTES, head;
+	uint8_t *room = mmap(NULL, r->len + slack, PROT_NONE,
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	uint8_t *host;
+
+	if (room == MAP_FAILED)
+		return MAP_FAILED;
+	head = slack ? -(uintptr_t)room & (slack - 1) : 0;
+	host = mmap(room + head, r->len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, r->fd,
+		    (off_t)r->offset);
+	if (host == MAP_FAILED) {
+		munmap(room, r->len + slack);
+		return MAP_FAILED;
+	}
+	if (head)
+		munmap(room, head);
+	if (slack - head)
+		munmap(host + r->len, slack - head);
+	return host;
+}
+
+void hv_gpa_advise_huge(struct hv_gpa *g)
+{
+	for (uint32_t i = 0; i < g->nr; i++)
+		madvise(g->region[i].host, g->region[i].len, MADV_HUGEPAGE);
+}
+
 int hv_gpa_add_ram(struct hv_gpa *g, uint64_t gpa, uint64_t len, int fd, uint64_t offset)
 {
 	struct hv_gpa_region r = { .gpa = gpa, .len = len, .offset = offset, .fd = fd };
@@ -83,7 +118,7 @@ int hv_gpa_add_ram(struct hv_gpa *g, uint64_t gpa, uint64_t len, int fd, uint64_
 	r.fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	if (r.fd < 0)
 		return -errno;
-	r.host = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, r.fd, (off_t)offset);
+	r.host = map_ram(&r);
 	if (r.host == MAP_FAILED) {
 		err = -errno;
 		close(r.fd);

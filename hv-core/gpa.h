@@ -35,6 +35,9 @@ void hv_gpa_put(struct hv_gpa *g);
  */
 int hv_gpa_add_ram(struct hv_gpa *g, uint64_t gpa, uint64_t len, int fd, uint64_t offset);
 
+/* Asks for huge pages where regions allow it; what the host makes of it shows in speed only. */
+void hv_gpa_advise_huge(struct hv_gpa *g);
+
 uint64_t hv_gpa_ram_bytes(const struct hv_gpa *g);
 
 /* Host address of [gpa, gpa + len), or NULL when any byte of it is not RAM of one region. */

@@ -28,11 +28,18 @@ struct hv_partition_config {
  * What the backend does for the core.
  *   raise    interrupt VP @vp because of SINT @sint; thread-safe, never blocks
  *   stop     no VP runs, no hypercall and no interrupt after it returns
+ * Of those that have another way than a call of ours for each (both may be NULL; loop only):
+ *   bind     HvSignalEvent on connection @id is to ring @fd by itself from now on; @fd -1 = no
+ *            longer, and nothing rings it when this returns. 0 or -errno.
+ *   await_eom  a message waits for the slot of (@vp, @sint): write HV_MSR_EOM for the VP once when
+ *            its guest does so, or ends the interrupt. An EOM before this call may be missed.
  */
 struct hv_backend_ops {
 	const char *kind; /* "process", "kvm", "fake" */
 	void (*raise)(void *backend, uint32_t vp, uint32_t sint);
 	void (*stop)(void *backend);
+	int (*bind)(void *backend, uint32_t id, int fd);
+	void (*await_eom)(void *backend, uint32_t vp, uint32_t sint);
 };
 
 /* Errors: -EINVAL, -ENOMEM. @ops and @backend must outlive the partition. */

@@ -49,6 +49,20 @@ static int port_create(struct hv_partition *p, const struct hv_port *wanted)
 	return 0;
 }
 
+static int bind_port(struct hv_partition *p, uint32_t id, int fd)
+{
+	return p->ops->bind ? p->ops->bind(p->backend, id, fd) : 0;
+}
+
+static void port_remove(struct hv_partition *p, struct hv_port **link)
+{
+	struct hv_port *port = *link;
+
+	*link = port->next;
+	free(port);
+	p->nr_ports--;
+}
+
 int hv_port_create_message(struct hv_partition *p, uint32_t connection_id, hv_message_fn fn,
 			   void *ctx)
 {
@@ -60,19 +74,25 @@ int hv_port_create_message(struct hv_partition *p, uint32_t connection_id, hv_me
 int hv_port_create_event(struct hv_partition *p, uint32_t connection_id, int fd)
 {
 	struct hv_port port = { .id = connection_id, .fd = fd };
+	int err = fd >= 0 ? port_create(p, &port) : -EINVAL;
 
-	return fd >= 0 ? port_create(p, &port) : -EINVAL;
+	if (err)
+		return err;
+	err = bind_port(p, connection_id, fd);
+	if (err)
+		port_remove(p, port_find(p, connection_id));
+	return err;
 }
 
 void hv_port_delete(struct hv_partition *p, uint32_t connection_id)
 {
-	struct hv_port **link = port_find(p, connection_id), *port = *link;
+	struct hv_port **link = port_find(p, connection_id);
 
-	if (!port)
+	if (!*link)
 		return;
-	*link = port->next;
-	free(port);
-	p->nr_ports--;
+	if ((*link)->fd >= 0)
+		bind_port(p, connection_id, -1);
+	port_remove(p, link);
 }
 
 void hv_port_fini(struct hv_partition *p)

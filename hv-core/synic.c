@@ -67,6 +67,16 @@ static bool slot_claim(struct hv_message *slot)
 	return load_acquire(type) == HV_MESSAGE_NONE; /* the guest has read the old message */
 }
 
+/* A backend that was not watching may have missed the EOM that the claim asked for. */
+static bool slot_free_late(struct hv_partition *p, uint32_t vp, uint32_t sint,
+			   struct hv_message *slot)
+{
+	if (!p->ops->await_eom)
+		return false;
+	p->ops->await_eom(p->backend, vp, sint);
+	return slot_claim(slot);
+}
+
 static void slot_fill(struct hv_message *slot, uint32_t type, const void *payload, uint32_t len)
 {
 	store_relaxed((uint8_t *)slot + offsetof(struct hv_message, flags), 0);
@@ -98,7 +108,7 @@ int hv_synic_post_message(struct hv_partition *p, uint32_t vp, uint32_t sint, ui
 	if (!v->messages)
 		return -EAGAIN; /* enabling the SynIC runs the retry callback */
 	slot = &v->messages->slot[sint];
-	if (!slot_claim(slot)) {
+	if (!slot_claim(slot) && !slot_free_late(p, vp, sint, slot)) {
 		wait_for_slot(p);
 		return -EAGAIN;
 	}
@@ -149,17 +159,33 @@ int hv_synic_signal_event(struct hv_partition *p, uint32_t vp, uint32_t sint, ui
 
 /* ---- life --------------------------------------------------------------------------- */
 
+static void vp_init(struct hv_vp *v)
+{
+	v->scontrol = HV_SCONTROL_ENABLE; /* guests exist that never write it */
+	v->simp = v->siefp = (struct hv_page_reg){ .zeroed_gpn = UINT64_MAX };
+	for (uint32_t s = 0; s < HV_SINT_COUNT; s++)
+		v->sint[s] = HV_SINT_MASKED;
+}
+
 void hv_synic_init(struct hv_partition *p)
 {
 	p->retry_timer.fire = retry_fire;
 	p->retry_delay_ns = RETRY_MIN_NS;
+	for (uint32_t i = 0; i < p->nr_vps; i++)
+		vp_init(&p->vp[i]);
+}
+
+void hv_synic_reset(struct hv_partition *p)
+{
+	stop_waiting(p);
 	for (uint32_t i = 0; i < p->nr_vps; i++) {
 		struct hv_vp *v = &p->vp[i];
 
-		v->scontrol = HV_SCONTROL_ENABLE; /* guests exist that never write it */
-		v->simp.zeroed_gpn = v->siefp.zeroed_gpn = UINT64_MAX;
-		for (uint32_t s = 0; s < HV_SINT_COUNT; s++)
-			v->sint[s] = HV_SINT_MASKED;
+		v->messages = NULL;
+		store_release(&v->events, NULL); /* E1 */
+		store_relaxed(&v->open_sints, 0);
+		store_relaxed(&v->polled_sints, 0);
+		vp_init(v);
 	}
 }
 

@@ -29,6 +29,14 @@ void hv_synic_on_retry(struct hv_partition *p, void (*retry)(void *ctx), void *c
 int hv_synic_signal_event(struct hv_partition *p, uint32_t vp, uint32_t sint, uint32_t flag);
 
 /*
+ * All VPs' registers as they were at the start, queues and waiting forgotten: the guest was
+ * reset. Its pages are not written from here on; who signals on another thread right now may
+ * still set a flag there, so channels are to be closed before the memory is used again.
+ * Call on: the partition's loop.
+ */
+void hv_synic_reset(struct hv_partition *p);
+
+/*
  * Register access of a guest; @reg is an HV_MSR_* number. A bad value is refused
  * (-EINVAL: #GP on a VM), guest memory outside RAM is never touched.
  */

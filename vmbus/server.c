@@ -252,6 +252,15 @@ void vmbus_server_shutdown(struct vmbus_bus *bus, void (*gone)(void *ctx), void 
 	bus_pump(bus);
 }
 
+void vmbus_server_reset(struct vmbus_bus *bus, void (*done)(void *ctx), void *ctx)
+{
+	assert(!bus->shut && !bus->gone);
+	bus->gone = done;
+	bus->gone_ctx = ctx;
+	vmbus_sm_reset(bus->sm);
+	bus_pump(bus);
+}
+
 void vmbus_server_destroy(struct vmbus_bus *bus)
 {
 	assert(!bus->devices);

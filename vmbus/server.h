@@ -35,6 +35,15 @@ int vmbus_server_create(struct vmbus_bus **out, struct hv_partition *p,
 void vmbus_server_shutdown(struct vmbus_bus *bus, void (*gone)(void *ctx), void *ctx);
 
 /*
+ * The guest was reset without a word: closes every channel, frees every GPADL, forgets what was
+ * to be sent, and calls @done(ctx) on the partition's loop once no device touches guest memory any
+ * more, possibly before this returns. Then the bus waits for the next guest, with the same devices.
+ * Not while another reset, or _shutdown(), is on its way; a _shutdown() meanwhile takes over, and
+ * @done is not called.
+ */
+void vmbus_server_reset(struct vmbus_bus *bus, void (*done)(void *ctx), void *ctx);
+
+/*
  * After gone() and after the last device is gone; allowed from inside of either callback.
  * Without _shutdown() only for a bus whose guest never opened a channel.
  */

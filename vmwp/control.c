@@ -130,6 +130,8 @@ static const struct control_verb verbs[] = {
 	    { "kind", JSON_STRING, false },
 	    { "wait_ms", JSON_INTEGER, false },
 	    { "cut", JSON_TRUE, false } } },
+	{ "vm-pause", control_vm_pause, { { 0 } } },
+	{ "vm-resume", control_vm_resume, { { 0 } } },
 	{ "net-list", control_net_list, { { 0 } } },
 	{ "net-link", /* any of what is not needed */
 	  control_net_link,

@@ -57,8 +57,8 @@ bool control_number(const struct control_call *c, const char *key, uint64_t max,
 /* The disk that "disk": "CTL:LUN" names. NULL: *@answer says why not. */
 struct disk *control_disk(const struct control_call *c, json_t **answer);
 
-/* ---- verbs: control_disk.c, control_policy.c, control_net.c, control_guest.c
- * --------------------- */
+/* ---- verbs: control_disk.c, control_policy.c, control_net.c, control_guest.c, control_vm.c ----
+ */
 
 json_t *control_disk_add(struct control_call *c);
 json_t *control_disk_remove(struct control_call *c);
@@ -73,6 +73,8 @@ json_t *control_net_link(struct control_call *c);
 json_t *control_net_limit(struct control_call *c);
 json_t *control_net_policy(struct control_call *c);
 json_t *control_net_mirror(struct control_call *c);
+json_t *control_vm_pause(struct control_call *c);
+json_t *control_vm_resume(struct control_call *c);
 
 /* {"error": .., "errno": -@err} */
 json_t *control_error(int err, const char *fmt, ...) PRINTF_LIKE(2, 3);

@@ -177,7 +177,7 @@ static int open_drive(struct root *r, struct disk *k, const struct root_disk *d,
 	char key[160];
 	int err;
 
-	snprintf(key, sizeof(key), "hvbus-drive %u %u %s", k->controller, k->number, r->socket);
+	snprintf(key, sizeof(key), "hvbus-drive %u %u %s", k->controller, k->number, r->label);
 	guid_from_name(&id, key, (uint32_t)strlen(key));
 	memcpy(lc.id, id.b, sizeof(lc.id));
 	k->limits = d->limits;

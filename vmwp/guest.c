@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A child partition's life in the root: partition, bus, controllers and NICs come up
- * together when it connects and go down in this order when it is gone:
+ * together when it connects, or when its VM is made (machine.c), and go down in this order when
+ * it is gone:
  *
  *   1. NICs leave their switches, so that the next guest can have their names and addresses
  *      however long the rest takes, and revoke their devices
@@ -55,6 +56,7 @@ static void end_guest(struct loop_call *call)
 		vmbus_server_destroy(g->bus);
 	free_targets(g);
 	hv_proc_destroy(g->proc);
+	machine_destroy(g->machine);
 	unlink_guest(g);
 	free(g);
 }
@@ -86,7 +88,7 @@ static void bus_gone(void *ctx)
 	part_gone(g);
 }
 
-static void end(struct guest *g)
+void guest_end(struct guest *g)
 {
 	if (g->ending)
 		return;
@@ -94,7 +96,10 @@ static void end(struct guest *g)
 	g->end_call.fn = end_guest;
 	g->closing = 1; /* until bus_gone() has been through all of them */
 	nics_remove(g, part_gone, g);
-	vmbus_server_shutdown(g->bus, bus_gone, g);
+	if (g->bus)
+		vmbus_server_shutdown(g->bus, bus_gone, g);
+	else
+		bus_gone(g);
 }
 
 /* What a channel was faulted for would go with the partition. */
@@ -121,7 +126,7 @@ static void guest_down(void *ctx, struct hv_proc *proc, const char *why)
 	if (strcmp(why, "closed"))
 		root_note_fault(g->root, hv_partition_id(g->partition),
 				hv_partition_name(g->partition), why);
-	end(g);
+	guest_end(g);
 }
 
 /*
@@ -196,30 +201,37 @@ static void undo_bus(struct guest *g)
 	g->bus = NULL;
 }
 
-static int guest_up(void *ctx, struct hv_proc *proc, struct hv_partition *p)
+int guest_wire(struct guest *g, struct hv_partition *p, const char *wishes)
 {
-	struct guest *g = ctx;
 	struct root *r = g->root;
 	struct vmbus_server_config cfg = { .io_loops = r->io_loop, .nr_io_loops = r->nr_io };
-	uint32_t i;
 	int err;
 
-	g->proc = proc;
 	g->partition = p;
 	err = vmbus_server_create(&g->bus, p, &cfg);
-	for (i = 0; !err && i < ROOT_MAX_CONTROLLERS; i++) {
+	for (uint32_t i = 0; !err && i < ROOT_MAX_CONTROLLERS; i++) {
 		if (r->controllers & 1u << i)
 			err = add_controller(g, i);
 	}
 	if (!err)
-		err = nics_add(g, hv_proc_wishes(proc), g->refusal, sizeof(g->refusal));
+		err = nics_add(g, wishes, g->refusal, sizeof(g->refusal));
 	if (!err)
 		err = integration_add(g);
-	if (err && *g->refusal)
-		hv_proc_set_refusal(proc, g->refusal);
 	if (err)
 		undo_bus(g);
-	else
+	return err;
+}
+
+static int guest_up(void *ctx, struct hv_proc *proc, struct hv_partition *p)
+{
+	struct guest *g = ctx;
+	int err;
+
+	g->proc = proc;
+	err = guest_wire(g, p, hv_proc_wishes(proc));
+	if (err && *g->refusal)
+		hv_proc_set_refusal(proc, g->refusal);
+	if (!err)
 		log_ratelimited(LOG_INFO, "partition %u (%s, pid %d) connected: %u VPs, %llu MiB",
 				hv_partition_id(p), hv_partition_name(p), (int)hv_proc_pid(proc),
 				hv_partition_nr_vps(p),
@@ -227,27 +239,41 @@ static int guest_up(void *ctx, struct hv_proc *proc, struct hv_partition *p)
 	return err;
 }
 
-int guest_accept(struct root *r, int sock, const void *hello, size_t len, char *why, size_t n)
+struct guest *guest_new(struct root *r)
 {
-	static const struct hv_proc_ops ops = { guest_up, guest_down };
-	struct hv_proc_quota quota = { .max_memory = r->cfg.max_memory };
 	struct guest *g = calloc(1, sizeof(*g));
-	int err;
 
-	snprintf(why, n, "%s", strerror(ENOMEM));
 	if (!g)
-		return -ENOMEM;
+		return NULL;
 	g->root = r;
 	g->since_ns = clock_ns();
 	g->next = r->guests;
 	r->guests = g;
 	r->nr_guests++;
+	return g;
+}
+
+static void guest_free(struct guest *g)
+{
+	unlink_guest(g);
+	free_targets(g);
+	free(g);
+}
+
+int guest_accept(struct root *r, int sock, const void *hello, size_t len, char *why, size_t n)
+{
+	static const struct hv_proc_ops ops = { guest_up, guest_down };
+	struct hv_proc_quota quota = { .max_memory = r->cfg.max_memory };
+	struct guest *g = guest_new(r);
+	int err;
+
+	snprintf(why, n, "%s", strerror(ENOMEM));
+	if (!g)
+		return -ENOMEM;
 	err = hv_proc_accept(&g->proc, r->loop, sock, hello, len, &quota, &ops, g);
 	if (err) {
 		snprintf(why, n, "%s", *g->refusal ? g->refusal : strerror(-err));
-		unlink_guest(g);
-		free_targets(g);
-		free(g);
+		guest_free(g);
 		return err;
 	}
 	r->nr_served++;
@@ -288,7 +314,10 @@ void guest_cut(struct guest *g)
 {
 	log_info("partition %u (%s) is cut off", hv_partition_id(g->partition),
 		 hv_partition_name(g->partition));
-	end(g);
+	if (g->machine)
+		machine_stop(g->machine);
+	else
+		guest_end(g);
 }
 
 void guest_end_all(struct root *r, uint64_t limit_ns)
@@ -296,8 +325,12 @@ void guest_end_all(struct root *r, uint64_t limit_ns)
 	uint64_t until = clock_ns() + limit_ns;
 	struct guest *g;
 
-	for (g = r->guests; g; g = g->next)
-		end(g);
+	for (g = r->guests; g; g = g->next) {
+		if (g->machine)
+			machine_stop(g->machine);
+		else
+			guest_end(g);
+	}
 	while (r->guests && clock_ns() < until)
 		loop_turn(r->loop, 20000000);
 	if (r->guests)

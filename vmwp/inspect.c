@@ -226,7 +226,9 @@ static json_t *guest_json(struct guest *g)
 	set(o, "id", I(hv_partition_id(g->partition)));
 	set(o, "name", text(hv_partition_name(g->partition)));
 	set(o, "kind", text(hv_partition_kind(g->partition)));
-	set(o, "pid", I(hv_proc_pid(g->proc)));
+	set(o, "pid", I(g->proc ? hv_proc_pid(g->proc) : getpid()));
+	if (g->machine)
+		set(o, "machine", machine_json(g->machine));
 	set(o, "state", text(g->ending ? "ending" : "running"));
 	set(o, "age_s", json_real((double)(clock_ns() - g->since_ns) / 1e9));
 	set(o, "vps", I(hv_partition_nr_vps(g->partition)));

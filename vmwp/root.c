@@ -61,6 +61,8 @@ static uint64_t max_fds(const struct root *r)
 {
 	uint64_t own = 16 + 4 * (uint64_t)r->cfg.io_threads + ROOT_MAX_PENDING + 2 * ROOT_MAX_DISKS;
 
+	if (r->cfg.machine)
+		own += fds_per_partition + hv_kvm_fds(r->cfg.machine->nr_vps) + CONSOLE_FDS;
 	return own + switches_fds(r) + r->cfg.max_partitions * fds_per_partition;
 }
 
@@ -69,7 +71,8 @@ static int start_confined(struct root *r, char *why, size_t n)
 {
 	struct sandbox_config sc = { .mode = r->cfg.sandbox,
 				     .max_fds = max_fds(r),
-				     .network = r->nr_switches > 0 };
+				     .network = r->nr_switches > 0,
+				     .machine = r->machine != NULL };
 	int err = sandbox_enter(&sc, &r->sandbox, why, n);
 
 	if (err)
@@ -107,8 +110,10 @@ static int start(struct root *r, char *why, size_t n)
 		.spin_us_max = r->cfg.spin_us,
 		.name = "root",
 	};
-	int err = sweeper_start(&r->sweeper, r->socket, r->cfg.sandbox, why, n);
+	int err = 0;
 
+	if (r->socket)
+		err = sweeper_start(&r->sweeper, r->socket, r->cfg.sandbox, why, n);
 	if (err)
 		return err;
 	err = pin(r->cfg.cpu);
@@ -139,11 +144,16 @@ static int start(struct root *r, char *why, size_t n)
 		return err;
 	}
 	inspect_prepare();
-	err = listen_start(r, why, n);
+	if (r->socket)
+		err = listen_start(r, why, n);
+	if (!err && r->cfg.machine)
+		err = machine_create(&r->machine, r, r->cfg.machine, why, n);
 	if (!err)
 		err = start_confined(r, why, n);
 	if (r->keeper)
 		keeper_loops(r->keeper, r->io_loop, r->nr_io);
+	if (!err && r->machine)
+		err = machine_start(r->machine, why, n);
 	return err;
 }
 
@@ -165,14 +175,26 @@ int root_create(struct root **out, const struct root_config *cfg, char *why, siz
 		r->cfg.stuck_ms = STORVSP_STUCK_MS;
 	r->start_ns = clock_ns();
 	r->stop_bell.fd = r->sweeper.order = -1;
-	r->socket = strdup(cfg->socket);
-	err = r->socket ? start(r, why, n) : -ENOMEM;
+	if (cfg->socket)
+		r->socket = strdup(cfg->socket);
+	r->label = cfg->machine ? cfg->machine->name : r->socket;
+	err = r->socket || !cfg->socket ? start(r, why, n) : -ENOMEM;
 	if (err) {
 		root_destroy(r);
 		return err;
 	}
 	*out = r;
 	return 0;
+}
+
+void root_end_guests(struct root *r)
+{
+	guest_end_all(r, END_LIMIT_NS);
+}
+
+enum machine_result root_result(const struct root *r)
+{
+	return r->result;
 }
 
 int root_run(struct root *r)

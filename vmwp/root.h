@@ -9,6 +9,7 @@
 #ifndef HVBUS_VMWP_ROOT_H
 #define HVBUS_VMWP_ROOT_H
 
+#include "vmwp/machine.h"
 #include "vmwp/net_config.h"
 #include "vmwp/sandbox.h"
 #include "vsp/storvsp/storvsp.h"
@@ -34,7 +35,8 @@ struct root_disk {
 };
 
 struct root_config {
-	const char *socket;
+	const char *socket;		      /* NULL: none; then there is a machine */
+	const struct machine_config *machine; /* NULL: none. Stays valid as long as the root does */
 	struct root_disk disk[ROOT_MAX_DISKS];
 	uint32_t nr_disks;
 	struct root_switch sw[ROOT_MAX_SWITCHES];
@@ -88,6 +90,12 @@ int root_create(struct root **out, const struct root_config *cfg, char *why, siz
 
 /* Serves until root_stop(). 0 or -errno. */
 int root_run(struct root *r);
+
+/* Ends every guest in order, as root_destroy() does first. */
+void root_end_guests(struct root *r);
+
+/* How the machine ended, when guests have. */
+enum machine_result root_result(const struct root *r);
 
 /* From any thread and from signal handlers. */
 void root_stop(struct root *r);

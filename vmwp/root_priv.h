@@ -13,6 +13,7 @@
 #include "hv-core/proc/proc_wire.h"
 #include "vmbus/server.h"
 #include "vmwp/keeper.h"
+#include "vmwp/machine.h"
 #include "vmwp/root.h"
 #include "vmwp/sweeper.h"
 #include "vmwp/switch.h"
@@ -54,7 +55,8 @@ struct nic {
 /* One child partition with all that hangs on it. */
 struct guest {
 	struct root *root;
-	struct hv_proc *proc;
+	struct hv_proc *proc;	 /* NULL: it is .. */
+	struct machine *machine; /* .. a VM */
 	struct hv_partition *partition;
 	struct vmbus_bus *bus;
 	struct storvsp *ctl[ROOT_MAX_CONTROLLERS];
@@ -109,7 +111,10 @@ struct fault {
 
 struct root {
 	struct root_config cfg;
-	char *socket;
+	char *socket;	   /* NULL: nobody can connect */
+	const char *label; /* tells this root from others of the host: its socket, or its VM */
+	struct machine *machine; /* NULL: .. or it ended */
+	enum machine_result result;
 	struct loop *loop;
 	struct disk disk[ROOT_MAX_DISKS];
 	struct medium *media;  /* the newest first */
@@ -144,6 +149,15 @@ struct root {
 int guest_accept(struct root *r, int sock, const void *hello, size_t len, char *why, size_t n);
 /* Tears down every guest; returns when the last is gone or @limit_ns is over. */
 void guest_end_all(struct root *r, uint64_t limit_ns);
+/* A guest in the root's list, for who makes its partition. NULL: no memory. */
+struct guest *guest_new(struct root *r);
+/*
+ * The bus of @p with the root's controllers and the NICs of @wishes. -errno; a sentence may be in
+ * g->refusal.
+ */
+int guest_wire(struct guest *g, struct hv_partition *p, const char *wishes);
+/* Its partition runs no more: takes it apart, in the end from a posted call, and frees it. */
+void guest_end(struct guest *g);
 void root_note_fault(struct root *r, uint32_t partition, const char *name, const char *why);
 /* The guest of that name, or number; NULL: the only one. NULL: *@why says why not. */
 struct guest *guest_find(struct root *r, const char *name, char *why, size_t n);

@@ -48,6 +48,7 @@ struct sandbox_config {
 	uint64_t max_fds;  /* what the quotas can need; 0 = leave the limit as it is */
 	int removable_dir; /* > 0: removing names from this open directory is all that is left */
 	bool network;	   /* of SANDBOX_JOB_ROOT: it has switches with ports to the host */
+	bool machine;	   /* of SANDBOX_JOB_ROOT: it runs a VM, with a console */
 	enum sandbox_job job;
 	int kept_dir; /* of SANDBOX_JOB_KEPT: an open directory */
 };

@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #include "base/compiler.h"
+#include "hv-core/kvm/kvm.h"
 
 /* A call whatever its arguments are. */
 static const int plain[] = {
@@ -299,6 +300,23 @@ static int add_network_rules(scmp_filter_ctx ctx)
 	return err ? err : allow_checked(ctx, network_checked, ARRAY_SIZE(network_checked));
 }
 
+/* A VM is made again when its guest resets it; a console's terminal gets its mode back. */
+static int add_machine_rules(scmp_filter_ctx ctx)
+{
+	static const unsigned long terminal[] = { TCGETS, TCSETS, TCSETSW, TCSETSF };
+	size_t n;
+	const unsigned long *request = hv_kvm_requests(&n);
+	int err = 0;
+
+	for (size_t i = 0; !err && i < n; i++)
+		err = seccomp_rule_add_exact(ctx, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
+					     SCMP_A1(SCMP_CMP_EQ, request[i]));
+	for (size_t i = 0; !err && i < ARRAY_SIZE(terminal); i++)
+		err = seccomp_rule_add_exact(ctx, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
+					     SCMP_A1(SCMP_CMP_EQ, terminal[i]));
+	return err == -EEXIST ? 0 : err;
+}
+
 static int add_root_rules(const struct sandbox_config *cfg, scmp_filter_ctx ctx)
 {
 	int err = allow_list(ctx, plain, ARRAY_SIZE(plain));
@@ -307,6 +325,8 @@ static int add_root_rules(const struct sandbox_config *cfg, scmp_filter_ctx ctx)
 		err = allow_checked(ctx, checked, ARRAY_SIZE(checked));
 	if (!err && cfg->network)
 		err = add_network_rules(ctx);
+	if (!err && cfg->machine)
+		err = add_machine_rules(ctx);
 	for (size_t i = 0; !err && i < ARRAY_SIZE(refused); i++)
 		err = seccomp_rule_add_exact(ctx, SCMP_ACT_ERRNO(refused[i].err), refused[i].call,
 					     0);

@@ -232,7 +232,7 @@ static void find_identity(struct root *r)
 	if (fd >= 0)
 		close(fd);
 	machine[got > 0 ? got : 0] = '\0';
-	snprintf(r->identity, sizeof(r->identity), "%s %s", machine, r->socket);
+	snprintf(r->identity, sizeof(r->identity), "%s %s", machine, r->label);
 }
 
 /* ---- all of them ------------------------------------------------------------------------- */

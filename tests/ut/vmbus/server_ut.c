@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The bus end to end: a guest, real rings in guest memory, a device that echoes. */
+#include "hv-core/synic.h"
 #include "tests/ut/vmbus/server_rig.h"
 
 /* ---- life of a channel ----------------------------------------------------------------- */
@@ -271,6 +272,39 @@ START_TEST(guest_dies_in_flight)
 }
 END_TEST
 
+/* A guest that is a VM resets without a word: the same bus then serves the next one. */
+START_TEST(guest_resets_in_flight)
+{
+	static struct hv_message_page before;
+	struct guest g;
+
+	open_with_three_in_flight(&g);
+	guest_detach(&g);
+	say(VMBUS_MSG_REQUESTOFFERS); /* whose answers nobody is left for */
+	hv_synic_reset(fake_partition(rig.f));
+	memcpy(&before, fake_guest_messages(rig.f, 0), sizeof(before));
+	vmbus_server_reset(rig.bus, on_shut, &rig);
+	UNTIL(rig.toy.c[0].closes == 1);
+	settle();
+	ck_assert(!memcmp(&before, fake_guest_messages(rig.f, 0), sizeof(before)));
+	ck_assert(!rig.shut); /* the device still has three of the old guest's */
+	toy_end(&rig.toy, 0);
+	UNTIL(rig.shut);
+	rig.shut = false;
+	rig.toy.hold = rig.toy.own_close = false;
+	vmbus_server_reset(rig.bus, on_shut, &rig); /* before it said anything: done at once */
+	ck_assert(rig.shut);
+	rig.shut = false;
+	for (uint32_t vp = 0; vp < VPS; vp++)
+		fake_guest_enable(rig.f, vp);
+	connect_guest();
+	guest_open(&g, 1, 0);
+	guest_echo(&g, 1);
+	guest_close(&g);
+	rig_down();
+}
+END_TEST
+
 START_TEST(v06_contact_in_flight)
 {
 	struct guest g;
@@ -501,6 +535,6 @@ END_TEST
 VMBUS_MAIN("vmbus/server", open_echo_close, packets_before_open, idle_channel_is_only_glanced_at,
 	   many_packets_in_a_batch, idle_channel_costs_nothing, idle_channel_in_a_busy_loop,
 	   reopen_many_times, device_refuses, v22_close_in_flight, guest_dies_in_flight,
-	   v06_contact_in_flight, unload_in_flight, v41_removal_in_flight, sub_channels,
-	   sub_channels_without_a_primary, v37_interrupts_move, no_interrupts_wanted, kick,
-	   packets_that_nobody_takes)
+	   guest_resets_in_flight, v06_contact_in_flight, unload_in_flight, v41_removal_in_flight,
+	   sub_channels, sub_channels_without_a_primary, v37_interrupts_move, no_interrupts_wanted,
+	   kick, packets_that_nobody_takes)
