@@ -71,7 +71,7 @@ PEERS   := $(wildcard bench/peers/*.c bench/peers/*.cc)
 FUZZ    := $(patsubst fuzz/fuzz_%.c,%,$(wildcard fuzz/fuzz_*.c))
 
 .PHONY: all demo check kill soak net-soak bench fuzz fuzz-bins fuzz-coverage lint install uninstall clean help setup \
-	check-spin check-tests bench-bins peers fuzz-replay seeds
+	check-spin check-kvm check-kvm-long check-tests bench-bins peers fuzz-replay seeds
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -86,6 +86,7 @@ help:
 	@echo '  make kill        500 kill -9 in the middle of verified writes, of every party; ROUNDS=N'
 	@echo '  make soak        20 minutes of load, hot plug, hostile guests and kill -9; TIME=SECONDS'
 	@echo '  make net-soak    2 minutes of 8 guests on a switch, one of them hostile or killed; TIME=SECONDS'
+	@echo '  make check-kvm   stock Linux kernels as guests; make check-kvm-long: every variant; CASES=boot'
 	@echo '  make bench       measure every row of docs/performance.md beside its peer'
 	@echo '  make fuzz        each fuzz target for 30 s; make fuzz T=ring TIME=600 for one'
 	@echo '  make fuzz-coverage  lines that the corpora reach, per component; TIME=60 fuzzes first'
@@ -227,6 +228,11 @@ net-soak: setup
 
 check-spin:
 	$(Q)tests/spin/run.sh
+
+check-kvm check-kvm-long: SETUP_FOR := kvm
+check-kvm check-kvm-long: setup
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)tests/kvm/run.sh $(if $(findstring long,$@),--long) $(CASES)
 
 bench: SETUP_FOR := bench
 bench: setup

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=busybox
+# For the host part of a case: machines, what they say, and what is checked. Runs in busybox's
+# shell. Files in $CASE_DIR are kept when something fails; disks belong in $DISKS.
+#
+#   vm NAME PART ARGS...       starts `hvbus run`; the guest runs the function PART of the case
+#   mark NAME TEXT SECONDS     waits until the guest says `@@ TEXT...`; fails the case when not
+#   gone NAME SECONDS          waits for the end of the command; its status in $status
+#   control NAME VERB ARGS...  `hvbus VERB --control ...`
+#   check WHAT COMMAND...      one result
+#   root_copy FILE             a root file system of its own
+failed=0
+
+say() { echo "$*"; }
+report() {
+	echo "$*" >>"$KVM_REPORT"
+	echo "$*"
+}
+pass() { report "ok $CASE_ID: $*"; }
+fail() {
+	report "FAILED $CASE_ID: $*"
+	failed=1
+}
+
+# Nothing after this makes sense any more.
+give_up() {
+	fail "$@"
+	finish
+}
+
+# check WHAT COMMAND...: passes when the command succeeds
+check() {
+	local what=$1
+	shift
+	if "$@"; then
+		pass "$what"
+	else
+		say "this failed: $*"
+		fail "$what"
+	fi
+}
+
+finish() {
+	end_all
+	exit $failed
+}
+
+# wait_for SECONDS COMMAND...
+wait_for() {
+	local end=$(($(date +%s) + $1))
+	shift
+	until "$@" >/dev/null 2>&1; do
+		[ "$(date +%s)" -lt "$end" ] || return 1
+		sleep 0.2
+	done
+}
+
+# ---- machines ---------------------------------------------------------------------------------
+
+machines=
+
+console() { echo "$CASE_DIR/$1.console"; }
+socket() { echo "/tmp/hvbus-$$-$1"; } # short: a socket's path has 108 bytes
+
+# vm NAME PART ARGS...: words with --append and --memory of its own replace the usual ones
+vm() {
+	local name=$1 part=$2 words="" memory=256M
+	shift 2
+	while [ $# -gt 0 ]; do
+		case $1 in
+		--append) words=$2 && shift 2 ;;
+		--memory) memory=$2 && shift 2 ;;
+		*) break ;;
+		esac
+	done
+	: >>"$(console "$name")"
+	# What all guests say is seen outside at once, whatever becomes of this machine.
+	tail -n +1 -f "$(console "$name")" 2>/dev/null | sed -u "s,^,$CASE_ID $name: ," >>"$KVM_CONSOLES" &
+	"$HVBUS" run --name "$name" --kernel "$KVM_HARNESS/kernels/$FLAVOUR/vmlinux" \
+		--initrd "$KVM_HARNESS/kernels/$FLAVOUR/initrd" --memory "$memory" --cpus "$CPUS" \
+		--console "file:$(console "$name")" --control "$(socket "$name")" \
+		--append "console=ttyS0 quiet panic=-1 mitigations=off case=$CASE part=$part cpus=$CPUS $words" \
+		"$@" >"$CASE_DIR/$name.log" 2>&1 &
+	eval "pid_$name=$!"
+	machines="$machines $name"
+	say "$name: process $!"
+}
+
+pid() { eval "echo \$pid_$1"; }
+alive() { kill -0 "$(pid "$1")" 2>/dev/null; }
+dead() { ! alive "$1"; }
+
+# What went wrong, for the report.
+last_words() {
+	say "--- $1: what hvbus said"
+	tail -n 10 "$CASE_DIR/$1.log"
+	say "--- $1: the end of its console"
+	tail -n 15 "$(console "$1")"
+}
+
+said() { tr -d '\r' <"$(console "$1")" | grep -q "^@@ $2"; }
+
+mark() {
+	local end=$(($(date +%s) + $3))
+	until said "$1" "$2"; do
+		if dead "$1" || said "$1" "failed" || [ "$(date +%s)" -ge "$end" ]; then
+			said "$1" "$2" && return
+			last_words "$1"
+			give_up "$1 did not say '$2' in $3 s: $(tr -d '\r' <"$(console "$1")" | grep '^@@ failed' | head -n 1)"
+		fi
+		sleep 0.2
+	done
+}
+
+# Every check that the guest made is one of ours, in its words.
+guest_results() {
+	local line
+	tr -d '\r' <"$(console "$1")" | grep -E '^@@ (ok|FAILED) ' | while read -r line; do
+		report "$(echo "$line" | sed -E "s,^@@ (ok|FAILED) ,\1 $CASE_ID: $1: ,")"
+	done
+	said "$1" FAILED && failed=1
+	return 0
+}
+
+gone() {
+	if ! wait_for "$2" dead "$1"; then
+		last_words "$1"
+		give_up "$1 still runs after $2 s"
+	fi
+	wait "$(pid "$1")"
+	status=$?
+	machines=$(echo "$machines" | sed "s/ $1\b//")
+	guest_results "$1"
+}
+
+# Unmodified drivers have nothing to complain about.
+drivers_content() {
+	! tr -d '\r' <"$(console "$1")" | grep -iE '^@@ complaint'
+}
+
+control() {
+	local name=$1 verb=$2
+	shift 2
+	"$HVBUS" "$verb" --control "$(socket "$name")" "$@"
+}
+
+end_all() {
+	local name
+	for name in $machines; do
+		kill "$(pid "$name")" 2>/dev/null
+	done
+	sleep 0.2
+	for name in $machines; do
+		kill -9 "$(pid "$name")" 2>/dev/null
+	done
+	machines=
+}
+
+root_copy() { cp "$KVM_HARNESS/kernels/$FLAVOUR/root.ext4" "$1"; }
