@@ -194,7 +194,7 @@ begin_boot() {
 	for id in "$@"; do
 		echo "$id $(($(key "${id%@*}" limit) * scale)) $(build_of "$id")"
 	done >"$run/list"
-	if [ $mode = direct ]; then
+	if [ "$mode" = direct ]; then
 		export -f direct
 		export run dir cache
 		setsid bash -c direct </dev/null >"$dir/console" 2>&1 &
@@ -212,7 +212,7 @@ begin_boot() {
 # What the cases left, out of level 1's disk.
 end_boot() {
 	stop_job
-	[ $mode = nested ] || return 0
+	[ "$mode" = nested ] || return 0
 	e2fsck -fy "$run/disk.img" >"$dir/e2fsck.log" 2>&1
 	debugfs -R "rdump /out $dir" "$run/disk.img" >/dev/null 2>&1
 	if [ -d "$dir/out" ]; then mv "$dir"/out/* "$dir/" 2>/dev/null; rmdir "$dir/out"; fi
@@ -253,9 +253,9 @@ settle() {
 	local result=ok
 	# A case without a result proves nothing.
 	[ $((good + wrong)) != 0 ] || { wrong=1 && words+=("FAILED $1: checked nothing"); }
-	[ $wrong = 0 ] || result=FAILED
+	[ "$wrong" = 0 ] || result=FAILED
 	printf '  %-8s%-40s%4d checks%6d s\n' $result "$1" $((good + wrong)) "$2"
-	[ $wrong = 0 ] || printf '    %s\n' "${words[@]}"
+	[ "$wrong" = 0 ] || printf '    %s\n' "${words[@]}"
 	passed=$((passed + good))
 	failed=$((failed + wrong))
 	left=("${left[@]:1}")
@@ -268,7 +268,7 @@ watch() {
 	while [ -z "$lost" ]; do
 		kill -0 "$job" 2>/dev/null || lost="it ended"
 		count=$(wc -l <"$dir/report")
-		if [ "$count" -gt $seen ]; then
+		if [ "$count" -gt "$seen" ]; then
 			while IFS= read -r text; do line "${text%$'\r'}"; done < <(sed -n "$((seen + 1)),${count}p" "$dir/report")
 			seen=$count
 		fi
@@ -297,7 +297,7 @@ farewell() {
 	fi
 	wait "$job" || status=$?
 	job=
-	[ $mode = direct ] || [ $status = $((2 * 16 + 1)) ] || echo "  note    level 1 ended with status $status"
+	[ "$mode" = direct ] || [ "$status" = $((2 * 16 + 1)) ] || echo "  note    level 1 ended with status $status"
 }
 
 # Level 1 was lost: the case that ran gets one more, with the rest.
@@ -317,13 +317,13 @@ after_loss() {
 
 boots=0
 harness "$run/harness"
-[ $mode = direct ] || make_disk
+[ "$mode" = direct ] || make_disk
 if [ -n "$shell" ]; then
-	[ $mode = nested ] || die "--shell is for level 1; this machine has a shell (KVM_MODE=nested)"
+	[ "$mode" = nested ] || die "--shell is for level 1; this machine has a shell (KVM_MODE=nested)"
 	emulator "$run/base.img" -chardev stdio,id=c,mux=on,signal=off -serial chardev:c -serial null -serial null
 fi
 
-echo "${#todo[@]} cases, $mode$([ $mode = direct ] || echo ' (level 1: emulation)')"
+echo "${#todo[@]} cases, $mode$([ "$mode" = direct ] || echo ' (level 1: emulation)')"
 left=("${todo[@]}")
 while [ ${#left[@]} -gt 0 ]; do
 	begin_boot "${left[@]:0:per_boot}"
