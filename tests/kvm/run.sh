@@ -174,13 +174,13 @@ emulator() {
 
 # The loop of level 1, here.
 direct() {
-	export KVM_HARNESS=$run/harness KVM_OUT=$dir KVM_DISKS=$dir/disks KVM_SH="$cache/busybox sh"
+	export KVM_HARNESS=$run/harness KVM_OUT=$dir KVM_DISKS=$dir/disks KVM_BUSYBOX=$cache/busybox
 	export KVM_REPORT=$dir/report KVM_CONSOLES=$dir/guests.log
 	local id limit build
 	echo "started 0" >>"$KVM_REPORT"
 	while sleep 2; do echo tick >>"$KVM_REPORT"; done &
 	while read -r id limit build; do
-		$KVM_SH "$run/harness/host/case.sh" "$id" "$limit" "$build" </dev/null
+		"$KVM_BUSYBOX" sh "$run/harness/host/case.sh" "$id" "$limit" "$build" </dev/null
 	done <"$run/list"
 	echo finished >>"$KVM_REPORT"
 	kill $!
@@ -232,7 +232,7 @@ line() {
 	alive=$SECONDS
 	read -r word id _ <<<"$1"
 	case $word in
-	started) echo "  level 1 is up after $((SECONDS - boot_start)) s" ;;
+	started) [ "$mode" = direct ] || echo "  level 1 is up after $((SECONDS - boot_start)) s" ;;
 	begin)
 		current=$id begun=$SECONDS good=0 wrong=0 words=()
 		[ ! -t 1 ] || printf '  ...     %s\r' "$id"
