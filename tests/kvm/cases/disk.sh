@@ -66,6 +66,7 @@ guest() {
 	check "blkdiscard" /usr/bin/blkdiscard --offset 16MiB --length 32MiB "/dev/$data"
 	check "discarded blocks read as zeroes" zeroes "$data" 16 32
 	say discarded
+	check "mkfs and e2fsck agree on a file system" made_and_clean "/dev/$second"
 	dd if=/dev/urandom of="/dev/$second" bs=1M count=8 conv=fsync || say "failed writing $second"
 	check "hdparm flushes" /usr/bin/hdparm -f "/dev/$second"
 	check "blockdev flushes" /usr/bin/blockdev --flushbufs "/dev/$second"
@@ -73,7 +74,6 @@ guest() {
 	say "second $(first_sum "/dev/$second")"
 	check "the read-only disk is read-only" [ "$(cat "/sys/block/$fixed/ro")" = 1 ]
 	check "writing to it is refused" refused dd if=/dev/zero of="/dev/$fixed" bs=4k count=1 conv=fsync
-	check "mkfs and e2fsck agree on a file system" made_and_clean "/dev/$second"
 }
 
 four_disks() { disk_of 96 && disk_of 48 && disk_of 24; }

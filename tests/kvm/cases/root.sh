@@ -28,7 +28,7 @@ same_files() {
 }
 
 guest() {
-	check "the disk is Hyper-V's" grep -qx Msft /sys/block/sda/device/vendor
+	check "the disk is Hyper-V's" grep -q ^Msft /sys/block/sda/device/vendor
 	check "hv_storvsc drives it" storvsc_has sda
 	check "the root file system is on it" grep -qE '^/dev/sda / ext4 rw' /proc/mounts
 	mkdir /data
