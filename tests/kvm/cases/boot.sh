@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# shellcheck shell=busybox
+# shellcheck shell=dash
 # A stock kernel with its initramfs only: finds Hyper-V, connects, powers off.
 # limit: 120
 # check: cloud/1 cloud/2 standard/1
@@ -9,7 +9,7 @@ host() {
 	vm a guest
 	mark a up 90
 	gone a 30
-	check "power off ends the command with 0" [ "$status" = 0 ]
+	check "power off ends the command with 0" [ "$STATUS" = 0 ]
 	check "no driver complains" drivers_content a
 }
 

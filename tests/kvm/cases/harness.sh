@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# shellcheck shell=busybox
+# shellcheck shell=dash
 # The harness itself: a processor runs, and KVM offers what Hyper-V guests need.
 # limit: 30
 # check: cloud/1

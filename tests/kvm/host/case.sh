@@ -21,7 +21,7 @@ mkdir -p "$CASE_DIR" "$DISKS"
 report "begin $id"
 start=$(date +%s)
 # A session of its own: whatever the case leaves behind is ended by its number.
-setsid timeout -k 5 "$limit" "${KVM_SH:-/bin/sh}" "$here/run_case.sh" >"$CASE_DIR/log" 2>&1 &
+setsid timeout -k 5 "$limit" "${KVM_BUSYBOX:-/bin/busybox}" sh "$here/run_case.sh" >"$CASE_DIR/log" 2>&1 &
 pid=$!
 wait $pid
 status=$?

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: MIT
-# shellcheck shell=busybox
+# shellcheck shell=dash
+# shellcheck disable=SC2034 # STATUS is for the cases
 # For the host part of a case: machines, what they say, and what is checked. Runs in busybox's
 # shell. Files in $CASE_DIR are kept when something fails; disks belong in $DISKS.
 #
 #   vm NAME PART ARGS...       starts `hvbus run`; the guest runs the function PART of the case
 #   mark NAME TEXT SECONDS     waits until the guest says `@@ TEXT...`; fails the case when not
-#   gone NAME SECONDS          waits for the end of the command; its status in $status
-#   control NAME VERB ARGS...  `hvbus VERB --control ...`
+#   gone NAME SECONDS          waits for the end of the command; its status in $STATUS
+#   control NAME VERB ARGS...  `hvbus VERB ... --control ...`
 #   check WHAT COMMAND...      one result
 #   root_copy FILE             a root file system of its own
 failed=0
@@ -75,7 +76,7 @@ vm() {
 	done
 	: >>"$(console "$name")"
 	# What all guests say is seen outside at once, whatever becomes of this machine.
-	tail -n +1 -f "$(console "$name")" 2>/dev/null | sed -u "s,^,$CASE_ID $name: ," >>"$KVM_CONSOLES" &
+	tail -n +1 -f "$(console "$name")" 2>/dev/null | sed "s,^,$CASE_ID $name: ," >>"$KVM_CONSOLES" &
 	"$HVBUS" run --name "$name" --kernel "$KVM_HARNESS/kernels/$FLAVOUR/vmlinux" \
 		--initrd "$KVM_HARNESS/kernels/$FLAVOUR/initrd" --memory "$memory" --cpus "$CPUS" \
 		--console "file:$(console "$name")" --control "$(socket "$name")" \
@@ -101,12 +102,19 @@ last_words() {
 said() { tr -d '\r' <"$(console "$1")" | grep -q "^@@ $2"; }
 
 mark() {
-	local end=$(($(date +%s) + $3))
+	local end=$(($(date +%s) + $3)) why=""
 	until said "$1" "$2"; do
-		if dead "$1" || said "$1" "failed" || [ "$(date +%s)" -ge "$end" ]; then
-			said "$1" "$2" && return
+		if dead "$1"; then
+			why="ended before it said '$2'"
+		elif said "$1" failed; then
+			why=$(tr -d '\r' <"$(console "$1")" | grep '^@@ failed' | head -n 1)
+		elif [ "$(date +%s)" -ge "$end" ]; then
+			why="did not say '$2' in $3 s"
+		fi
+		# The last look was before it ended.
+		if [ -n "$why" ] && ! said "$1" "$2"; then
 			last_words "$1"
-			give_up "$1 did not say '$2' in $3 s: $(tr -d '\r' <"$(console "$1")" | grep '^@@ failed' | head -n 1)"
+			give_up "$1 $why"
 		fi
 		sleep 0.2
 	done
@@ -128,8 +136,8 @@ gone() {
 		give_up "$1 still runs after $2 s"
 	fi
 	wait "$(pid "$1")"
-	status=$?
-	machines=$(echo "$machines" | sed "s/ $1\b//")
+	STATUS=$?
+	machines=$(for n in $machines; do [ "$n" = "$1" ] || printf ' %s' "$n"; done)
 	guest_results "$1"
 }
 
@@ -138,10 +146,11 @@ drivers_content() {
 	! tr -d '\r' <"$(console "$1")" | grep -iE '^@@ complaint'
 }
 
+# control NAME VERB ARGS...
 control() {
-	local name=$1 verb=$2
-	shift 2
-	"$HVBUS" "$verb" --control "$(socket "$name")" "$@"
+	local name=$1
+	shift
+	"$HVBUS" "$@" --control "$(socket "$name")"
 }
 
 end_all() {

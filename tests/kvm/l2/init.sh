@@ -16,6 +16,9 @@ root=$(word root)
 if [ -n "$root" ]; then
 	modprobe ext4
 	for _ in $(seq 300); do
+		case $root in
+		LABEL=*) dev=$(findfs "$root" 2>/dev/null) && root=$dev ;;
+		esac
 		[ -b "$root" ] && break
 		sleep 0.1
 	done

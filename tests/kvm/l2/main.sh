@@ -1,5 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
+# shellcheck shell=dash
 # Level 2 with its drivers loaded: runs the part of the case that the command line names. The
 # console gets only lines with @@ in front, because each costs; all else is in /run/log and is
 # shown when something failed.
@@ -42,6 +43,47 @@ wait_for() {
 
 # logged TEXT: the kernel said it
 logged() { dmesg | grep -qF -- "$1"; }
+
+# says TEXT COMMAND...: it succeeds and prints the text
+says() {
+	local text=$1 out
+	shift
+	out=$("$@" 2>&1) || { echo "$out" && return 1; }
+	echo "$out" | grep -qiF -- "$text" && return
+	echo "$out"
+	return 1
+}
+
+# ---- synthetic disks ------------------------------------------------------------------------------
+
+# disk_of MIB: the name of the disk of this size
+disk_of() {
+	local d
+	for d in /sys/block/sd*; do
+		[ "$(cat "$d/size")" = $(($1 * 2048)) ] && echo "${d##*/}" && return
+	done
+	return 1
+}
+
+# vmbus_of DISK: the folder of its controller on the bus
+vmbus_of() { readlink -f "/sys/block/$1/device" | sed -E 's,/host[0-9].*,,'; }
+storvsc_has() { [ "$(basename "$(readlink "$(vmbus_of "$1")/driver")")" = hv_storvsc ]; }
+storvsc_hosts() { grep -lx storvsc_host /sys/class/scsi_host/*/proc_name 2>/dev/null | wc -l; }
+storvsc_channels() { find "$(vmbus_of "$1")/channels" -mindepth 1 -maxdepth 1 | wc -l; }
+
+# channels_used DISK: every channel of its controller has been interrupted
+channels_used() {
+	local c
+	for c in "$(vmbus_of "$1")"/channels/*; do
+		echo "$c: $(cat "$c/cpu") $(cat "$c/interrupts") $(cat "$c/events")"
+		[ "$(cat "$c/interrupts")" -gt 0 ] || return 1
+	done
+}
+
+# Orderly: the kernel runs /sbin/poweroff, and that asks the first program, which this is.
+asked=
+trap 'asked=1' USR2
+shutdown_asked() { [ -n "$asked" ]; }
 
 # Every line of the drivers at level warning or worse, but those that have nothing to do with us.
 complaints() {

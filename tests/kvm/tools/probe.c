@@ -48,7 +48,8 @@ static int caps(int kvm)
 static int set_up(int vm, unsigned char *ram)
 {
 	static const unsigned char code[] = { 0xb0, VALUE, 0xe6, PORT, 0xf4 };
-	struct kvm_userspace_memory_region region = { .memory_size = PAGE, .userspace_addr = (unsigned long)ram };
+	struct kvm_userspace_memory_region region = { .memory_size = PAGE,
+						      .userspace_addr = (unsigned long)ram };
 	struct kvm_sregs sregs;
 	struct kvm_regs regs = { .rflags = 2 };
 	int cpu;
@@ -75,7 +76,8 @@ static int expect(int cpu, const struct kvm_run *run, unsigned reason, const cha
 /* One processor that writes to a port and halts. */
 static int vcpu(int kvm)
 {
-	unsigned char *ram = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	unsigned char *ram =
+		mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	int size = must(ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0), "KVM_GET_VCPU_MMAP_SIZE");
 	int cpu = set_up(must(ioctl(kvm, KVM_CREATE_VM, 0), "KVM_CREATE_VM"), ram);
 	struct kvm_run *run = mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE, MAP_SHARED, cpu, 0);
