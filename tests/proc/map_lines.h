@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Which lines of /proc/PID/maps a test counts: all, but for a sanitizer's. That one maps and unmaps
- * memory of its own, some of which the kernel joins or not, depending on where it lies; what a
+ * memory of its own, and how many pieces that is wanders; what a
  * process holds of others (guest memory, rings, files) has an inode.
  */
 #ifndef HVBUS_TESTS_PROC_MAP_LINES_H
