@@ -7,6 +7,7 @@ BEGIN {
 	print "|---|---|---:|---:|---:|---|---:|---:|"
 }
 function human(v) {
+	if (v >= 1e9) return sprintf("%.3g G", v / 1e9)
 	if (v >= 1e6) return sprintf("%.3g M", v / 1e6)
 	if (v >= 1e4) return sprintf("%.3g k", v / 1e3)
 	return sprintf("%.3g", v)

@@ -586,6 +586,8 @@ static void send_odd_completion(struct world *w, uint16_t sub, struct input *in)
 	if (id < MAX_SLOTS && w->out[id] == sub + 1)
 		return;
 	vmbus_chan_send_completion(w->chan[sub], id, m, sizeof(m));
+	/* Left in the ring, it would be right by the time that the host has used the place. */
+	run(w);
 }
 
 static void poke(struct world *w, uint16_t sub, struct input *in)

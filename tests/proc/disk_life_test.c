@@ -5,6 +5,7 @@
  * `hvbus disk` sends them.
  */
 #include "tests/proc/disk_rig.h"
+#include "tests/proc/map_lines.h"
 #include "vsp/storvsp/blk/blk_file.h"
 
 #define QUEUES 3
@@ -13,7 +14,7 @@
 /* Memory that an allocator may keep: flat over hundreds of rounds, but it wanders. */
 #if defined(HVBUS_TSAN) || defined(__SANITIZE_ADDRESS__)
 #define SLACK_KB   65536 /* quarantine and shadow */
-#define SLACK_MAPS 64
+#define SLACK_MAPS 3
 #else
 #define SLACK_KB   3072
 #define SLACK_MAPS 3 /* the stack of a closing thread is kept for the next */
@@ -113,7 +114,7 @@ static struct usage root_usage(void)
 	snprintf(path, sizeof(path), "/proc/%d/maps", root_pid);
 	f = fopen(path, "r");
 	while (fgets(line, sizeof(line), f))
-		u.maps++;
+		u.maps += map_line_counts(line);
 	fclose(f);
 	snprintf(path, sizeof(path), "/proc/%d/statm", root_pid);
 	f = fopen(path, "r");

@@ -24,6 +24,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "hv-core/proc/proc_wire.h"
+#include "tests/proc/map_lines.h"
 #include "vmwp/root.h"
 #include "vsc/storvsc.h"
 
@@ -36,7 +37,7 @@
 /* Memory that an allocator may keep: flat over hundreds of rounds, but it wanders. */
 #if defined(HVBUS_TSAN) || defined(__SANITIZE_ADDRESS__)
 #define SLACK_KB   65536 /* quarantine and shadow */
-#define SLACK_MAPS 64
+#define SLACK_MAPS 2
 #else
 #define SLACK_KB   3072
 #define SLACK_MAPS 2
@@ -181,7 +182,7 @@ static struct usage usage_of(pid_t pid)
 	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
 	f = fopen(path, "r");
 	while (fgets(line, sizeof(line), f))
-		u.maps++;
+		u.maps += map_line_counts(line);
 	fclose(f);
 	snprintf(path, sizeof(path), "/proc/%d/statm", pid);
 	f = fopen(path, "r");

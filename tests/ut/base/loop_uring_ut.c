@@ -137,6 +137,39 @@ START_TEST(full_queue_submits_itself)
 }
 END_TEST
 
+static uint64_t enters(const struct loop *l)
+{
+	struct loop_stats st;
+
+	loop_stats(l, &st);
+	return st.enters;
+}
+
+/* A kernel without work gets the first request when the second is asked for; a busy one does not.
+ */
+START_TEST(idle_kernel_gets_the_first_at_once)
+{
+	struct loop *l = small_loop(0);
+	struct op op[3] = { OP(), OP(), OP() };
+	char buf[3];
+	uint64_t was;
+	int p[2];
+
+	rig_pipe(p);
+	was = enters(l);
+	io_uring_prep_read(loop_sqe(l, &op[0].op), p[0], buf, 1, (uint64_t)-1);
+	ck_assert_uint_eq(enters(l), was);
+	io_uring_prep_read(loop_sqe(l, &op[1].op), p[0], buf + 1, 1, (uint64_t)-1);
+	ck_assert_uint_eq(enters(l), was + 1);
+	io_uring_prep_read(loop_sqe(l, &op[2].op), p[0], buf + 2, 1, (uint64_t)-1);
+	ck_assert_uint_eq(enters(l), was + 1);
+	ck_assert_int_eq(write(p[1], "abc", 3), 3);
+	rig_turn_until(l, op[0].done && op[1].done && op[2].done);
+	loop_destroy(l);
+	rig_close(p);
+}
+END_TEST
+
 START_TEST(in_flight_is_bounded_and_recovers)
 {
 	struct loop *l = small_loop(0);
@@ -462,6 +495,7 @@ int main(void)
 	tcase_add_test(tc, user_data_belongs_to_the_loop);
 	tcase_add_test(tc, entry_left_empty_completes);
 	tcase_add_test(tc, full_queue_submits_itself);
+	tcase_add_test(tc, idle_kernel_gets_the_first_at_once);
 	tcase_add_test(tc, in_flight_is_bounded_and_recovers);
 	tcase_add_test(tc, completions_per_turn_are_bounded);
 	tcase_add_test(tc, bell_whose_request_ended_is_renewed);
