@@ -103,13 +103,20 @@ static json_t *request(const struct shutdown_args *a)
 	return o;
 }
 
-/* The sentence, and the status that scripts look at. */
-static void fail(const json_t *answer)
+/* Prints what came of it, with the status that scripts look at if it failed. Takes @answer. */
+static void report(json_t *answer)
 {
-	const char *why = json_string_value(json_object_get(answer, "error"));
+	const char *error = json_string_value(json_object_get(answer, "error"));
+	char why[512];
+	bool late = num(answer, "errno") == ETIMEDOUT;
 
-	if (why)
-		cli_die((int)num(answer, "errno") == ETIMEDOUT ? EXIT_LATE : CLI_FAILED, "%s", why);
+	if (error)
+		snprintf(why, sizeof(why), "%s", error);
+	else
+		printf("guest %s: %s\n", str(answer, "guest"), str(answer, "result"));
+	json_decref(answer);
+	if (error)
+		cli_die(late ? EXIT_LATE : CLI_FAILED, "%s", why);
 }
 
 int cmd_shutdown(int argc, char **argv)
@@ -135,8 +142,6 @@ int cmd_shutdown(int argc, char **argv)
 	free(answer);
 	if (!o)
 		cli_die(CLI_FAILED, "the root's answer is not JSON: %s", error.text);
-	fail(o);
-	printf("guest %s: %s\n", str(o, "guest"), str(o, "result"));
-	json_decref(o);
+	report(o);
 	return CLI_OK;
 }

@@ -551,7 +551,9 @@ static void make_ram(void)
 
 static void up(void)
 {
-	static const struct hv_backend_ops ops = { "fuzz", on_raise, on_stop };
+	static const struct hv_backend_ops ops = { .kind = "fuzz",
+						   .raise = on_raise,
+						   .stop = on_stop };
 	struct hv_partition_config cfg = { .name = "fuzz", .nr_vps = VPS, .max_ports = MAX_PORTS };
 	struct loop_config lc = { .engine = LOOP_EPOLL };
 

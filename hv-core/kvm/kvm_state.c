@@ -29,14 +29,17 @@ _Static_assert(KVM_LEAF_INDEXED == KVM_CPUID_FLAG_SIGNIFCANT_INDEX, "the kernel'
 
 /* ---- MSRs ------------------------------------------------------------------------- */
 
-struct msr_block {
-	struct kvm_msrs head;
+struct msr_block { /* struct kvm_msrs, with room */
+	__u32 nmsrs, pad;
 	struct kvm_msr_entry entry[8];
 };
 
+_Static_assert(offsetof(struct msr_block, entry) == offsetof(struct kvm_msrs, entries),
+	       "the kernel's layout");
+
 int kvm_msr_get(const struct kvm_vcpu *v, uint32_t first, uint64_t *value, uint32_t n)
 {
-	struct msr_block b = { .head.nmsrs = n };
+	struct msr_block b = { .nmsrs = n };
 	int got;
 
 	for (uint32_t i = 0; i < n; i++)
@@ -49,7 +52,7 @@ int kvm_msr_get(const struct kvm_vcpu *v, uint32_t first, uint64_t *value, uint3
 
 int kvm_msr_set(const struct kvm_vcpu *v, uint32_t msr, uint64_t value)
 {
-	struct msr_block b = { .head.nmsrs = 1, .entry[0] = { .index = msr, .data = value } };
+	struct msr_block b = { .nmsrs = 1, .entry[0] = { .index = msr, .data = value } };
 
 	return ioctl(v->fd, KVM_SET_MSRS, &b) == 1 ? 0 : -EIO;
 }

@@ -46,6 +46,14 @@ ask 3 "does not answer; --force ends it" --control "$S" --timeout 0.2
 ask 1 "has not answered the request before" --control "$S"
 ask 0 "ended" --control "$S" --force
 kill -CONT "$NBDKIT"
+wait "$ATTACH" || true # it may find the request first, or that it was cut off
+
+attach 0:0 "$T/nbd"
+wait_for 10 guest '.heartbeat.contact == "ok"'
+NBDKIT=$(guest .pid)
+kill -STOP "$NBDKIT"
+ask 0 "ended" --control "$S" --force
+kill -CONT "$NBDKIT"
 wait "$ATTACH" && fail "the server of a partition that was cut off reported success"
 stop_root
 
