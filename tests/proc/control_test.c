@@ -12,7 +12,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -23,73 +22,27 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "hv-core/proc/proc_wire.h"
+#include "tests/proc/root_rig.h"
 #include "vmwp/control.h"
-#include "vmwp/root.h"
 
 #define NOBODY 65534
 #define CROWD  10000
 
-static char dir[64], sock[96];
-static pid_t root_pid;
-static struct root *the_root;
-
-static void on_term(int sig)
+static void configure(struct root_config *cfg)
 {
-	(void)sig;
-	root_stop(the_root);
-}
-
-static void root_main(int ready)
-{
-	struct root_config cfg = {
-		.socket = sock,
-		.nr_disks = 1,
-		.cpu = -1,
-		.disk = { { .blk = { .engine = BLK_ENGINE_MEMORY, .size = 1u << 20 } } },
-	};
-	char why[256];
-
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	log_set_level(LOG_ERROR);
-	if (root_create(&the_root, &cfg, why, sizeof(why))) {
-		fprintf(stderr, "root: %s\n", why);
-		_exit(1);
-	}
-	signal(SIGTERM, on_term);
-	if (write(ready, "", 1) != 1)
-		_exit(1);
-	if (root_run(the_root))
-		_exit(1);
-	root_destroy(the_root);
-	exit(0); /* with the leak check of a sanitizer */
+	cfg->nr_disks = 1;
+	cfg->disk[0].blk = (struct blk_config){ .engine = BLK_ENGINE_MEMORY, .size = 1u << 20 };
 }
 
 static void setup(void)
 {
-	int ready[2];
-	char c;
-
-	snprintf(dir, sizeof(dir), "/tmp/hvbus-control-XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(dir));
-	snprintf(sock, sizeof(sock), "%s/s", dir);
-	ck_assert_int_eq(pipe(ready), 0);
-	root_pid = fork();
-	ck_assert_int_ge(root_pid, 0);
-	if (!root_pid)
-		root_main(ready[1]);
-	close(ready[1]);
-	ck_assert_int_eq(read(ready[0], &c, 1), 1);
-	close(ready[0]);
+	rig_dir();
+	rig_start(&(struct rig_root){ configure, NULL });
 }
 
 static void teardown(void)
 {
-	int status;
-
-	kill(root_pid, SIGTERM);
-	ck_assert_int_eq(waitpid(root_pid, &status, 0), root_pid);
-	ck_assert_msg(WIFEXITED(status) && !WEXITSTATUS(status), "root ended with %x",
-		      (unsigned int)status);
+	rig_stop();
 	rmdir(dir);
 }
 

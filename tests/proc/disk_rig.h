@@ -13,104 +13,24 @@
 #include <jansson.h>
 #include <limits.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/atomic.h"
 #include "base/clock.h"
-#include "base/log.h"
 #include "hv-core/proc/proc_sock.h"
 #include "hv-core/proc/proc_wire.h"
+#include "tests/proc/root_rig.h"
 #include "vmwp/root_priv.h"
 #include "vsc/storvsc.h"
 
 #define MIB	   (1u << 20)
-#define RIG	   __attribute__((unused)) static
 #define RIG_MEMORY (16u * MIB) /* of a guest */
-
-RIG char dir[64], sock[96];
-RIG pid_t root_pid;
-
-/* ---- a root in a process of its own -------------------------------------------------- */
-
-RIG struct root *the_root; /* there */
-
-/* Called in the root's process. */
-struct rig_root {
-	void (*configure)(struct root_config *cfg);
-	void (*created)(void); /* or NULL */
-};
-
-RIG void rig_on_term(int sig)
-{
-	(void)sig;
-	root_stop(the_root);
-}
-
-RIG void rig_root_main(const struct rig_root *rr, int ready)
-{
-	static struct root_config cfg;
-	char why[256];
-
-	cfg = (struct root_config){ .socket = sock, .sandbox = SANDBOX_ON, .cpu = -1 };
-	rr->configure(&cfg);
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	log_set_level(LOG_ERROR);
-	if (root_create(&the_root, &cfg, why, sizeof(why))) {
-		fprintf(stderr, "root: %s\n", why);
-		_exit(1);
-	}
-	if (rr->created)
-		rr->created();
-	signal(SIGTERM, rig_on_term);
-	if (write(ready, "", 1) != 1)
-		_exit(1);
-	if (root_run(the_root))
-		_exit(1);
-	root_destroy(the_root);
-	exit(0); /* with the leak check of a sanitizer */
-}
-
-/* A directory for the test, with the socket's name in it. */
-RIG void rig_dir(void)
-{
-	snprintf(dir, sizeof(dir), "/tmp/hvbus-life-XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(dir));
-	snprintf(sock, sizeof(sock), "%s/s", dir);
-}
-
-RIG void rig_start(const struct rig_root *rr)
-{
-	int ready[2];
-	char c;
-
-	ck_assert_int_eq(pipe(ready), 0);
-	root_pid = fork();
-	ck_assert_int_ge(root_pid, 0);
-	if (!root_pid)
-		rig_root_main(rr, ready[1]);
-	close(ready[1]);
-	ck_assert_int_eq(read(ready[0], &c, 1), 1);
-	close(ready[0]);
-}
-
-RIG void rig_stop(void)
-{
-	int status;
-
-	kill(root_pid, SIGTERM);
-	ck_assert_int_eq(waitpid(root_pid, &status, 0), root_pid);
-	ck_assert_msg(WIFEXITED(status) && !WEXITSTATUS(status), "root ended with %x",
-		      (unsigned int)status);
-}
 
 RIG void make_image(const char *path, uint64_t size)
 {

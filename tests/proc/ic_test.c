@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -21,7 +20,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "hv-core/proc/proc_wire.h"
-#include "vmwp/root.h"
+#include "tests/proc/root_rig.h"
 #include "vsc/ic_client.h"
 #include "vsp/ic/ic_services.h"
 
@@ -29,62 +28,24 @@
 #define LIMIT_S 10
 #define REBOOT	", \"kind\": \"reboot\""
 
-static char dir[64], sock[96];
-static pid_t root_pid;
 static uint32_t io_threads; /* of roots to come */
-static struct root *the_root;
 
-static void on_term(int sig)
+static uint32_t integration_off; /* of roots to come */
+
+static void configure(struct root_config *cfg)
 {
-	(void)sig;
-	root_stop(the_root);
-}
-
-static void root_main(uint32_t off, int ready)
-{
-	struct root_config cfg = {
-		.socket = sock,
-		.nr_disks = 1,
-		.cpu = -1,
-		.io_threads = io_threads,
-		.integration_off = off,
-		.heartbeat_ms = BEAT_MS,
-		.disk = { { .blk = { .engine = BLK_ENGINE_MEMORY, .size = 1u << 20 } } },
-	};
-	char why[256];
-
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	log_set_level(LOG_ERROR);
-	if (root_create(&the_root, &cfg, why, sizeof(why))) {
-		fprintf(stderr, "root: %s\n", why);
-		_exit(1);
-	}
-	signal(SIGTERM, on_term);
-	if (write(ready, "", 1) != 1)
-		_exit(1);
-	if (root_run(the_root))
-		_exit(1);
-	signal(SIGTERM, SIG_IGN); /* one is enough, and a test may have sent it */
-	root_destroy(the_root);
-	exit(0); /* with the leak check of a sanitizer */
+	cfg->io_threads = io_threads;
+	cfg->integration_off = integration_off;
+	cfg->heartbeat_ms = BEAT_MS;
+	cfg->nr_disks = 1;
+	cfg->disk[0].blk = (struct blk_config){ .engine = BLK_ENGINE_MEMORY, .size = 1u << 20 };
 }
 
 static void start_root(uint32_t off)
 {
-	int ready[2];
-	char c;
-
-	snprintf(dir, sizeof(dir), "/tmp/hvbus-ic-XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(dir));
-	snprintf(sock, sizeof(sock), "%s/s", dir);
-	ck_assert_int_eq(pipe(ready), 0);
-	root_pid = fork();
-	ck_assert_int_ge(root_pid, 0);
-	if (!root_pid)
-		root_main(off, ready[1]);
-	close(ready[1]);
-	ck_assert_int_eq(read(ready[0], &c, 1), 1);
-	close(ready[0]);
+	integration_off = off;
+	rig_dir();
+	rig_start(&(struct rig_root){ configure, NULL });
 }
 
 static void setup(void)
@@ -94,12 +55,7 @@ static void setup(void)
 
 static void teardown(void)
 {
-	int status;
-
-	kill(root_pid, SIGTERM);
-	ck_assert_int_eq(waitpid(root_pid, &status, 0), root_pid);
-	ck_assert_msg(WIFEXITED(status) && !WEXITSTATUS(status), "root ended with %x",
-		      (unsigned int)status);
+	rig_stop();
 	rmdir(dir);
 }
 

@@ -8,24 +8,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "hv-core/child.h"
-#include "vmwp/root.h"
-
-static char dir[64], sock[96];
-static pid_t root_pid;
-static struct root *the_root;
-
-static void on_term(int sig)
-{
-	(void)sig;
-	root_stop(the_root);
-}
+#include "tests/proc/root_rig.h"
 
 static void add_switch(struct root_config *cfg, const char *text)
 {
@@ -36,54 +25,23 @@ static void add_switch(struct root_config *cfg, const char *text)
 	free(copy);
 }
 
-static void root_main(int ready)
+static void configure(struct root_config *cfg)
 {
-	static struct root_config cfg;
-	char why[256] = "";
-
-	cfg = (struct root_config){ .socket = sock, .cpu = -1, .sandbox = SANDBOX_ON };
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	log_set_level(LOG_ERROR);
-	add_switch(&cfg, "name=lan,type=private,guests=2,guest-mac=on");
-	add_switch(&cfg, "name=wan,type=private,mtu=1500,vlan=7,guest-mac=on");
-	add_switch(&cfg, "name=out,type=nat,guest-mac=on");
-	add_switch(&cfg, "name=own,type=private,guest-name=off");
-	if (root_create(&the_root, &cfg, why, sizeof(why))) {
-		fprintf(stderr, "root: %s\n", why);
-		_exit(1);
-	}
-	signal(SIGTERM, on_term);
-	if (write(ready, "", 1) != 1 || root_run(the_root))
-		_exit(1);
-	root_destroy(the_root);
-	exit(0); /* with the leak check of a sanitizer */
+	add_switch(cfg, "name=lan,type=private,guests=2,guest-mac=on");
+	add_switch(cfg, "name=wan,type=private,mtu=1500,vlan=7,guest-mac=on");
+	add_switch(cfg, "name=out,type=nat,guest-mac=on");
+	add_switch(cfg, "name=own,type=private,guest-name=off");
 }
 
 static void setup(void)
 {
-	int ready[2];
-	char c;
-
-	snprintf(dir, sizeof(dir), "/tmp/hvbus-wishes-XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(dir));
-	snprintf(sock, sizeof(sock), "%s/s", dir);
-	ck_assert_int_eq(pipe(ready), 0);
-	root_pid = fork();
-	ck_assert_int_ge(root_pid, 0);
-	if (!root_pid)
-		root_main(ready[1]);
-	close(ready[1]);
-	ck_assert_int_eq(read(ready[0], &c, 1), 1);
-	close(ready[0]);
+	rig_dir();
+	rig_start(&(struct rig_root){ configure, NULL });
 }
 
 static void teardown(void)
 {
-	int status;
-
-	kill(root_pid, SIGTERM);
-	ck_assert_int_eq(waitpid(root_pid, &status, 0), root_pid);
-	ck_assert_int_eq(status, 0);
+	rig_stop();
 	rmdir(dir);
 }
 

@@ -13,14 +13,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
-#include "vmwp/root.h"
+#include "tests/proc/root_rig.h"
 #include "vsc/storvsc.h"
 
 #define NOBODY 65534
@@ -29,7 +28,7 @@
 #define QUEUES 3
 #define ROUNDS 40
 
-static char dir[64], sock[96], image[96];
+static char image[96];
 
 struct setting {
 	const char *name;
@@ -60,14 +59,6 @@ static const struct setting settings[] = {
 
 /* ---- a root in a process of its own ------------------------------------------------- */
 
-static struct root *the_root;
-
-static void on_term(int sig)
-{
-	(void)sig;
-	root_stop(the_root);
-}
-
 static void become_nobody(void)
 {
 	if (geteuid())
@@ -76,75 +67,46 @@ static void become_nobody(void)
 		_exit(2);
 }
 
-static void root_main(const struct setting *t, int ready)
+static const struct setting *setting; /* of the root to come */
+
+static void configure(struct root_config *cfg)
 {
-	bool file = t->engine != BLK_ENGINE_MEMORY;
-	struct root_config cfg = {
-		.socket = sock,
-		.nr_disks = 1,
-		.io_threads = t->io_threads,
-		.loop_engine = t->loop,
-		.spin_us = 20,
-		.cpu = -1,
-		.sandbox = SANDBOX_ON,
-		.disk = { { .blk = { .path = file ? image : NULL,
-				     .engine = t->engine,
-				     .direct = t->direct,
-				     .size = DISK } } },
-	};
-	char why[256];
+	const struct setting *t = setting;
 
 	if (t->nobody)
 		become_nobody();
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	log_set_level(LOG_WARN);
 	signal(SIGPIPE, SIG_IGN);
-	if (root_create(&the_root, &cfg, why, sizeof(why))) {
-		fprintf(stderr, "root: %s\n", why);
-		_exit(1);
-	}
-	signal(SIGTERM, on_term);
-	if (write(ready, "", 1) != 1 || root_run(the_root))
-		_exit(1);
-	root_destroy(the_root);
-	exit(0); /* with the leak check of a sanitizer */
+	cfg->nr_disks = 1;
+	cfg->io_threads = t->io_threads;
+	cfg->loop_engine = t->loop;
+	cfg->spin_us = 20;
+	cfg->disk[0].blk = (struct blk_config){
+		.path = t->engine != BLK_ENGINE_MEMORY ? image : NULL,
+		.engine = t->engine,
+		.direct = t->direct,
+		.size = DISK,
+	};
 }
 
-static pid_t start_root(const struct setting *t)
+static void start_root(const struct setting *t)
 {
-	int fd, ready[2];
-	pid_t pid;
-	char c;
+	int fd;
 
-	snprintf(dir, sizeof(dir), "/tmp/hvbus-boxed-XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(dir));
-	snprintf(sock, sizeof(sock), "%s/s", dir);
+	setting = t;
+	rig_dir();
 	snprintf(image, sizeof(image), "%s/image", dir);
 	fd = open(image, O_CREAT | O_RDWR, 0600);
 	ck_assert_int_eq(ftruncate(fd, DISK), 0);
 	close(fd);
 	if (t->nobody && !geteuid())
 		ck_assert(!chown(dir, NOBODY, NOBODY) && !chown(image, NOBODY, NOBODY));
-	ck_assert_int_eq(pipe(ready), 0);
-	fflush(NULL);
-	pid = fork();
-	ck_assert_int_ge(pid, 0);
-	if (!pid)
-		root_main(t, ready[1]);
-	close(ready[1]);
-	ck_assert_int_eq(read(ready[0], &c, 1), 1);
-	close(ready[0]);
-	return pid;
+	rig_start(&(struct rig_root){ configure, NULL });
 }
 
-static void end_root(pid_t pid)
+static void end_root(void)
 {
-	int status;
-
-	kill(pid, SIGTERM);
-	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-	ck_assert_msg(WIFEXITED(status) && !WEXITSTATUS(status), "the root ended with %x",
-		      (unsigned)status);
+	rig_stop();
 	ck_assert_msg(access(sock, F_OK) && errno == ENOENT, "the socket's name stayed behind");
 }
 
@@ -259,8 +221,7 @@ static void image_is_what_was_written(void)
 START_TEST(everything_works_inside)
 {
 	const struct setting *t = &settings[_i];
-	pid_t root = start_root(t);
-
+	start_root(t);
 	/* Only we order what two threads of it do to a memory disk: a ThreadSanitizer cannot see.
 	 */
 	spread = t->engine == BLK_ENGINE_MEMORY && t->io_threads ? 1 : QUEUES;
@@ -268,7 +229,7 @@ START_TEST(everything_works_inside)
 	verified_io();
 	killed_child();
 	verified_io();
-	end_root(root);
+	end_root();
 	if (t->engine != BLK_ENGINE_MEMORY)
 		image_is_what_was_written();
 	unlink(image);

@@ -14,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -25,7 +24,7 @@
 #include "base/log.h"
 #include "hv-core/proc/proc_wire.h"
 #include "tests/proc/map_lines.h"
-#include "vmwp/root.h"
+#include "tests/proc/root_rig.h"
 #include "vsc/storvsc.h"
 
 #define MIB	    (1u << 20)
@@ -55,73 +54,40 @@ const char *__tsan_default_options(void)
 /* LUNs of controller 0. */
 enum { LUN_MEMORY, LUN_FILE, LUN_READONLY, LUN_4K, LUNS };
 
-static char dir[64], sock[96], image[96];
-static pid_t root_pid;
+static char image[96];
 
 /* ---- a root in a process of its own -------------------------------------------------- */
 
-static struct root *the_root;
+static uint32_t io_threads; /* of roots to come */
 
-static void on_term(int sig)
+static void configure(struct root_config *cfg)
 {
-	(void)sig;
-	root_stop(the_root);
-}
-
-static void root_main(uint32_t io_threads, int ready)
-{
-	struct root_config cfg = {
-		.socket = sock,
-		.nr_disks = LUNS,
-		.io_threads = io_threads,
-		.cpu = -1,
-		.disk = {
-			{ .blk = { .engine = BLK_ENGINE_MEMORY, .size = DISK }, .lun = LUN_MEMORY },
-			{ .blk = { .path = image, .direct = -1 }, .lun = LUN_FILE },
-			{ .blk = { .engine = BLK_ENGINE_MEMORY, .size = DISK, .readonly = true },
-			  .lun = LUN_READONLY },
-			{ .blk = { .engine = BLK_ENGINE_MEMORY, .size = DISK, .block_size = 4096 },
-			  .lun = LUN_4K },
-		},
+	static const struct root_disk disks[LUNS] = {
+		{ .blk = { .engine = BLK_ENGINE_MEMORY, .size = DISK }, .lun = LUN_MEMORY },
+		{ .blk = { .path = image, .direct = -1 }, .lun = LUN_FILE },
+		{ .blk = { .engine = BLK_ENGINE_MEMORY, .size = DISK, .readonly = true },
+		  .lun = LUN_READONLY },
+		{ .blk = { .engine = BLK_ENGINE_MEMORY, .size = DISK, .block_size = 4096 },
+		  .lun = LUN_4K },
 	};
-	char why[256];
 
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	log_set_level(LOG_ERROR);
-	if (root_create(&the_root, &cfg, why, sizeof(why))) {
-		fprintf(stderr, "root: %s\n", why);
-		_exit(1);
-	}
-	signal(SIGTERM, on_term);
-	if (write(ready, "", 1) != 1)
-		_exit(1);
-	if (root_run(the_root))
-		_exit(1);
-	root_destroy(the_root);
-	exit(0); /* with the leak check of a sanitizer */
+	cfg->io_threads = io_threads;
+	cfg->nr_disks = LUNS;
+	memcpy(cfg->disk, disks, sizeof(disks));
 }
 
-static void start_root(uint32_t io_threads)
+static void start_root(uint32_t threads)
 {
-	int fd, ready[2];
-	char c;
+	int fd;
 
-	snprintf(dir, sizeof(dir), "/tmp/hvbus-stor-XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(dir));
-	snprintf(sock, sizeof(sock), "%s/s", dir);
+	io_threads = threads;
+	rig_dir();
 	snprintf(image, sizeof(image), "%s/image", dir);
 	fd = open(image, O_CREAT | O_RDWR, 0600);
 	ck_assert_int_ge(fd, 0);
 	ck_assert_int_eq(ftruncate(fd, DISK), 0);
 	close(fd);
-	ck_assert_int_eq(pipe(ready), 0);
-	root_pid = fork();
-	ck_assert_int_ge(root_pid, 0);
-	if (!root_pid)
-		root_main(io_threads, ready[1]);
-	close(ready[1]);
-	ck_assert_int_eq(read(ready[0], &c, 1), 1);
-	close(ready[0]);
+	rig_start(&(struct rig_root){ configure, NULL });
 }
 
 static void setup(void)

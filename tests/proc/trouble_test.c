@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -20,72 +19,37 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "hv-core/proc/proc_wire.h"
-#include "vmwp/root.h"
+#include "tests/proc/root_rig.h"
 #include "vsc/storvsc.h"
 
 #define MIB  (1u << 20)
 #define DISK (8u * MIB)
 #define MS   1000000ull
 
-static char dir[64], sock[96], image[96];
-static pid_t root_pid;
+static char image[96];
 static int log_fd;
-static struct root *the_root;
 
 /* ---- a root in a process of its own -------------------------------------------------- */
 
-static void on_term(int sig)
+static void configure(struct root_config *cfg)
 {
-	(void)sig;
-	root_stop(the_root);
-}
-
-static void root_main(int ready)
-{
-	struct root_config cfg = {
-		.socket = sock,
-		.nr_disks = 1,
-		.cpu = -1,
-		.disk = { { .blk = { .path = image, .direct = -1 } } },
-	};
-	char why[256];
-
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	signal(SIGPIPE, SIG_IGN);
+	log_set_level(LOG_INFO);
 	log_set_fd(log_fd);
-	if (root_create(&the_root, &cfg, why, sizeof(why))) {
-		fprintf(stderr, "root: %s\n", why);
-		_exit(1);
-	}
-	signal(SIGTERM, on_term);
-	if (write(ready, "", 1) != 1 || root_run(the_root))
-		_exit(1);
-	root_destroy(the_root);
-	exit(0); /* with the leak check of a sanitizer */
+	cfg->nr_disks = 1;
+	cfg->disk[0].blk = (struct blk_config){ .path = image, .direct = -1 };
 }
 
 static void start_root(void)
 {
-	int ready[2];
-	char c;
-
-	ck_assert_int_eq(pipe(ready), 0);
-	root_pid = fork();
-	ck_assert_int_ge(root_pid, 0);
-	if (!root_pid)
-		root_main(ready[1]);
-	close(ready[1]);
-	ck_assert_int_eq(read(ready[0], &c, 1), 1);
-	close(ready[0]);
+	rig_start(&(struct rig_root){ configure, NULL });
 }
 
 static void setup(void)
 {
 	int fd;
 
-	snprintf(dir, sizeof(dir), "/tmp/hvbus-trouble-XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(dir));
-	snprintf(sock, sizeof(sock), "%s/s", dir);
+	rig_dir();
 	snprintf(image, sizeof(image), "%s/image", dir);
 	fd = open(image, O_CREAT | O_RDWR, 0600);
 	ck_assert_int_eq(ftruncate(fd, DISK), 0);
