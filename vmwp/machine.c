@@ -34,6 +34,7 @@ struct machine {
 	struct console *console;
 	struct loop_timer panic_timer;
 	bool started, stopping, panicked;
+	bool resetting; /* by its button */
 	uint32_t panics, quick_resets;
 	uint64_t start_ns;
 };
@@ -78,6 +79,8 @@ static void bus_is_reset(void *ctx)
 		finish(m, MACHINE_STOPPED);
 	else if (start(m, why, sizeof(why)))
 		failed(m, why);
+	else
+		control_guest_restarted(m->guest);
 }
 
 /* Has it reset itself a second after its start, time after time? */
@@ -90,7 +93,7 @@ static bool gets_nowhere(struct machine *m)
 
 static void reset(struct machine *m)
 {
-	m->panicked = false;
+	m->panicked = m->resetting = false;
 	loop_timer_cancel(m->root->loop, &m->panic_timer);
 	vmbus_server_reset(m->guest->bus, bus_is_reset, m);
 }
@@ -102,7 +105,7 @@ static void ended(void *ctx, enum hv_kvm_end how, const char *why)
 	struct machine *m = ctx;
 	bool dead = m->panicked && m->cfg->on_panic == MACHINE_EXIT;
 
-	log_ratelimited(LOG_INFO, "%s: %s", m->cfg->name, why);
+	log_ratelimited(LOG_INFO, "%s: %s", m->cfg->name, m->resetting ? "reset" : why);
 	if (how == HV_KVM_FAILED)
 		failed(m, why);
 	else if (how == HV_KVM_POWEROFF)
@@ -111,7 +114,7 @@ static void ended(void *ctx, enum hv_kvm_end how, const char *why)
 		finish(m, dead ? MACHINE_PANIC : MACHINE_STOPPED);
 	else if (dead)
 		finish(m, MACHINE_PANIC);
-	else if (gets_nowhere(m))
+	else if (!m->resetting && gets_nowhere(m))
 		failed(m, "it resets itself at once, time after time");
 	else
 		reset(m); /* by itself, or because it had panicked for long enough */
@@ -252,6 +255,19 @@ void machine_stop(struct machine *m)
 	else if (!m->started)
 		guest_end(m->guest);
 	/* Else a reset is on its way, which looks at .stopping; or the end. */
+}
+
+void machine_reset(struct machine *m)
+{
+	struct hv_kvm_stats st;
+
+	hv_kvm_stats(m->kvm, &st);
+	if (st.state == HV_KVM_OFF)
+		return; /* a reset is on its way; or the end, which nothing stops */
+	m->panicked = false;
+	m->resetting = true;
+	hv_kvm_stop(m->kvm);
+	hv_kvm_resume(m->kvm); /* not a step of the old guest: it is told to leave */
 }
 
 void machine_pause(struct machine *m, bool pause)
