@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "vmwp/panic_line.h"
 #include "vmwp/root_priv.h"
 
 /* After a panic the rest of the text, the unload and the guest's own reset may follow. */
@@ -35,6 +36,7 @@ struct machine {
 	struct loop_timer panic_timer;
 	bool started, stopping, panicked;
 	bool resetting; /* by its button */
+	struct panic_line died_of;
 	uint32_t panics, quick_resets;
 	uint64_t start_ns;
 };
@@ -67,6 +69,7 @@ static void failed(struct machine *m, const char *why)
 static int start(struct machine *m, char *why, size_t n)
 {
 	m->start_ns = clock_ns();
+	m->died_of = (struct panic_line){ 0 };
 	return hv_kvm_start(m->kvm, why, n);
 }
 
@@ -130,12 +133,14 @@ static void panic_is_over(struct loop_timer *t)
 static void crashed(void *ctx, const struct hv_kvm_crash *c)
 {
 	struct machine *m = ctx;
-	char text[96];
+	const char *why = panic_line_text(&m->died_of);
+	char text[96 + PANIC_LINE_MAX];
 
-	snprintf(text, sizeof(text), "guest panic on VP %u: RIP %#" PRIx64 " RSP %#" PRIx64, c->vp,
-		 c->param[2], c->param[4]);
-	log_ratelimited(LOG_ERROR, "%s: %s RAX %#" PRIx64 " error %#" PRIx64 " OS id %#" PRIx64,
-			m->cfg->name, text, c->param[3], c->param[0], c->param[1]);
+	snprintf(text, sizeof(text), "guest panic on VP %u: RIP %#" PRIx64 " RSP %#" PRIx64 "%s%s",
+		 c->vp, c->param[2], c->param[4], *why ? ": " : "", why);
+	log_ratelimited(LOG_ERROR, "%s: %s", m->cfg->name, text);
+	log_ratelimited(LOG_ERROR, "%s: RAX %#" PRIx64 " error %#" PRIx64 " OS id %#" PRIx64,
+			m->cfg->name, c->param[3], c->param[0], c->param[1]);
 	root_note_fault(m->root, hv_partition_id(hv_kvm_partition(m->kvm)), m->cfg->name, text);
 	m->panics++;
 	if (m->cfg->on_panic == MACHINE_PAUSE) {
@@ -151,7 +156,11 @@ static void crashed(void *ctx, const struct hv_kvm_crash *c)
 
 static uint32_t said(void *ctx, const void *data, uint32_t len)
 {
-	return console_write(((struct machine *)ctx)->console, data, len);
+	struct machine *m = ctx;
+	uint32_t taken = console_write(m->console, data, len);
+
+	panic_line_see(&m->died_of, data, taken);
+	return taken;
 }
 
 static void hungry(void *ctx)

@@ -107,7 +107,7 @@ struct conn {
 struct fault {
 	uint64_t when_ns;
 	uint32_t partition;
-	char name[32], why[96];
+	char name[32], why[192];
 };
 
 struct root {
