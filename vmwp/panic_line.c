@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* The last line with "Kernel panic" of a stream of bytes. */
 #include "vmwp/panic_line.h"
 
 #include <stdio.h>

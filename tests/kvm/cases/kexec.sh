@@ -53,6 +53,6 @@ next() {
 	check "the disk works" keep_busy "$1"
 	say "second"
 	wait_for 120 shutdown_asked || say "failed nobody asked for a shutdown"
-	kill "$busy"
+	not_busy
 	off
 }

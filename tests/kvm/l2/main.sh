@@ -80,15 +80,15 @@ channels_used() {
 	done
 }
 
-# keep_busy DISK: writes to its last three quarters, in the background, from now on; $busy does
+# keep_busy DISK: writes to its last three quarters, in the background, until not_busy
 keep_busy() {
 	local size
 	size=$(($(cat "/sys/block/${1##*/}/size") / 2048))
 	while dd if=/dev/zero of="$1" bs=256k seek=$size count=$((size * 3)) oflag=direct; do :; done &
-	# shellcheck disable=SC2034 # for cases
 	busy=$!
 	wait_for 20 in_flight "${1##*/}"
 }
+not_busy() { kill "$busy"; }
 in_flight() { awk '{ exit $1 + $2 == 0 }' "/sys/block/$1/inflight"; }
 
 # Orderly: the kernel runs /sbin/poweroff or reboot, and that asks the first program, which this is.
