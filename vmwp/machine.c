@@ -41,6 +41,21 @@ struct machine {
 	uint64_t start_ns;
 };
 
+/* ---- held ---------------------------------------------------------------------------- */
+
+/* A guest that we do not let run is not one that hangs. */
+void machine_pause(struct machine *m, bool pause)
+{
+	struct ic_heartbeat *h = m->guest->ic ? ic_services_heartbeat(m->guest->ic) : NULL;
+
+	if (pause)
+		hv_kvm_pause(m->kvm);
+	else
+		hv_kvm_resume(m->kvm);
+	if (h)
+		ic_heartbeat_pause(h, pause);
+}
+
 /* ---- the end ------------------------------------------------------------------------ */
 
 /* Worse news stay. */
@@ -144,7 +159,7 @@ static void crashed(void *ctx, const struct hv_kvm_crash *c)
 	root_note_fault(m->root, hv_partition_id(hv_kvm_partition(m->kvm)), m->cfg->name, text);
 	m->panics++;
 	if (m->cfg->on_panic == MACHINE_PAUSE) {
-		hv_kvm_pause(m->kvm);
+		machine_pause(m, true);
 		log_info("%s: paused as it was", m->cfg->name);
 		return;
 	}
@@ -276,15 +291,7 @@ void machine_reset(struct machine *m)
 	m->panicked = false;
 	m->resetting = true;
 	hv_kvm_stop(m->kvm);
-	hv_kvm_resume(m->kvm); /* not a step of the old guest: it is told to leave */
-}
-
-void machine_pause(struct machine *m, bool pause)
-{
-	if (pause)
-		hv_kvm_pause(m->kvm);
-	else
-		hv_kvm_resume(m->kvm);
+	machine_pause(m, false); /* not a step of the old guest: it is told to leave */
 }
 
 static void print_exits(void *ctx, const char *reason, uint64_t n)
