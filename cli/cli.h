@@ -35,6 +35,7 @@ int cmd_resume(int argc, char **argv);
 int cmd_attach(int argc, char **argv);
 int cmd_inspect(int argc, char **argv);
 int cmd_shutdown(int argc, char **argv);
+int cmd_reboot(int argc, char **argv);
 int cmd_disk(int argc, char **argv);
 int cmd_net(int argc, char **argv);
 int cmd_bench(int argc, char **argv);

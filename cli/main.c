@@ -24,6 +24,7 @@ static const struct cli_command commands[] = {
 	{ "inspect", "show partitions, channels, disks, switches and faults of a running root",
 	  cmd_inspect },
 	{ "shutdown", "ask a guest to shut down, and wait until it has", cmd_shutdown },
+	{ "reboot", "ask a virtual machine to restart, and wait until it does", cmd_reboot },
 	{ "disk", "add, remove, resize and list the disks of a running root", cmd_disk },
 	{ "net", "link, limits, rules and captures of a running root's switches", cmd_net },
 	{ "bench", "measure the path: `bench disk`, `bench ring`, `bench net`", cmd_bench },

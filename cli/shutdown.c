@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * hvbus shutdown: asks a guest by the shutdown service. A guest that is not gone in time is an exit
- * status of its own, so that scripts can tell it from one that refused.
+ * hvbus shutdown, hvbus reboot: ask a guest by the shutdown service. A guest that is not gone, or
+ * not there again, in time is an exit status of its own, so that scripts can tell it from one that
+ * refused.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -14,7 +15,7 @@
 #define MAX_S	     600
 #define ROOT_SLACK_S 5 /* longer than the root takes to say that it waited in vain */
 
-static const char usage[] =
+static const char shutdown_usage[] =
 	"usage: hvbus shutdown --control S [--guest NAME|N] [--timeout S] [--reboot | --hibernate "
 	"|\n"
 	"                      --force]\n\n"
@@ -23,12 +24,25 @@ static const char usage[] =
 	"is gone. `hvbus inspect` shows whether a guest has that service open. Exit status 1: it\n"
 	"refused, or cannot be asked; 3: it was not gone in time, and may still go.\n";
 
-static const char examples[] = "  hvbus shutdown --control /tmp/s --guest web\n"
-			       "  hvbus shutdown --control /tmp/s --guest 3 --timeout 20 ||\n"
-			       "    hvbus shutdown --control /tmp/s --guest 3 --force\n";
+static const char shutdown_examples[] =
+	"  hvbus shutdown --control /tmp/s --guest web\n"
+	"  hvbus shutdown --control /tmp/s --guest 3 --timeout 20 ||\n"
+	"    hvbus shutdown --control /tmp/s --guest 3 --force\n";
+
+static const char reboot_usage[] =
+	"usage: hvbus reboot --control S [--guest NAME|N] [--timeout S] [--force]\n\n"
+	"Ask a virtual machine of the root at S to restart, through its shutdown service, and "
+	"wait\n"
+	"until its kernel begins anew, with the same disks and NICs. Exit status 1: it refused, "
+	"cannot\n"
+	"be asked, or ended instead; 3: it has not restarted in time, and may still do.\n";
+
+static const char reboot_examples[] = "  hvbus reboot --control /tmp/web1\n"
+				      "  hvbus reboot --control /tmp/web1 --timeout 20 ||\n"
+				      "    hvbus reboot --control /tmp/web1 --force\n";
 
 struct shutdown_args {
-	const char *socket, *guest, *kind;
+	const char *verb, *socket, *guest, *kind;
 	bool force;
 	double timeout_s;
 };
@@ -78,7 +92,7 @@ static void set_force(void *ctx, const char *v)
 	((struct shutdown_args *)ctx)->force = true;
 }
 
-static const struct cli_option options[] = {
+static const struct cli_option shutdown_options[] = {
 	{ "control", "S", "Unix socket of the root", set_control },
 	{ "guest", "NAME|N", "which guest, by name or number (default: the only one)", set_guest },
 	{ "timeout", "S", "seconds until it has to be gone (default 60)", set_timeout },
@@ -88,11 +102,20 @@ static const struct cli_option options[] = {
 	{ NULL, NULL, NULL, NULL },
 };
 
+static const struct cli_option reboot_options[] = {
+	{ "control", "S", "Unix socket of the machine", set_control },
+	{ "guest", "NAME|N", "which guest, by name or number (default: the only one)", set_guest },
+	{ "timeout", "S", "seconds until it has to have restarted (default 60)", set_timeout },
+	{ "force", NULL, "do not ask: reset it now, as its reset button would; if it is held, too",
+	  set_force },
+	{ NULL, NULL, NULL, NULL },
+};
+
 static json_t *request(const struct shutdown_args *a)
 {
 	json_t *o = json_object();
 
-	json_object_set_new(o, "do", json_string("guest-shutdown"));
+	json_object_set_new(o, "do", json_string(a->verb));
 	json_object_set_new(o, "wait_ms", json_integer((json_int_t)(a->timeout_s * 1000)));
 	if (a->guest)
 		json_object_set_new(o, "guest", json_string(a->guest));
@@ -119,24 +142,20 @@ static void report(json_t *answer)
 		cli_die(late ? EXIT_LATE : CLI_FAILED, "%s", why);
 }
 
-int cmd_shutdown(int argc, char **argv)
+static int ask(const struct shutdown_args *a)
 {
-	struct shutdown_args a = { .timeout_s = DEFAULT_S };
-	int i = cli_parse(argc, argv, options, usage, examples, &a);
 	char *text, *answer;
 	json_error_t error;
 	json_t *o;
 
-	if (i < argc)
-		cli_die(CLI_USAGE, "unexpected '%s'", argv[i]);
-	if (!a.socket)
+	if (!a->socket)
 		cli_die(CLI_USAGE, "--control is missing");
-	o = request(&a);
+	o = request(a);
 	text = json_dumps(o, JSON_COMPACT);
 	json_decref(o);
 	if (!text)
 		cli_die(CLI_USAGE, "the arguments must be UTF-8");
-	answer = cli_ask_root_with(a.socket, text, NULL, 0, (unsigned)a.timeout_s + ROOT_SLACK_S);
+	answer = cli_ask_root_with(a->socket, text, NULL, 0, (unsigned)a->timeout_s + ROOT_SLACK_S);
 	free(text);
 	o = json_loads(answer, 0, &error);
 	free(answer);
@@ -144,4 +163,24 @@ int cmd_shutdown(int argc, char **argv)
 		cli_die(CLI_FAILED, "the root's answer is not JSON: %s", error.text);
 	report(o);
 	return CLI_OK;
+}
+
+int cmd_shutdown(int argc, char **argv)
+{
+	struct shutdown_args a = { .verb = "guest-shutdown", .timeout_s = DEFAULT_S };
+	int i = cli_parse(argc, argv, shutdown_options, shutdown_usage, shutdown_examples, &a);
+
+	if (i < argc)
+		cli_die(CLI_USAGE, "unexpected '%s'", argv[i]);
+	return ask(&a);
+}
+
+int cmd_reboot(int argc, char **argv)
+{
+	struct shutdown_args a = { .verb = "guest-reboot", .timeout_s = DEFAULT_S };
+	int i = cli_parse(argc, argv, reboot_options, reboot_usage, reboot_examples, &a);
+
+	if (i < argc)
+		cli_die(CLI_USAGE, "unexpected '%s'", argv[i]);
+	return ask(&a);
 }

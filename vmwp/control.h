@@ -68,6 +68,7 @@ json_t *control_disk_limit(struct control_call *c);
 json_t *control_fault_add(struct control_call *c);
 json_t *control_fault_clear(struct control_call *c);
 json_t *control_guest_shutdown(struct control_call *c);
+json_t *control_guest_reboot(struct control_call *c);
 json_t *control_net_list(struct control_call *c);
 json_t *control_net_link(struct control_call *c);
 json_t *control_net_limit(struct control_call *c);

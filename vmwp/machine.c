@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "vmwp/panic_line.h"
 #include "vmwp/root_priv.h"
 
 /* After a panic the rest of the text, the unload and the guest's own reset may follow. */
@@ -34,9 +35,26 @@ struct machine {
 	struct console *console;
 	struct loop_timer panic_timer;
 	bool started, stopping, panicked;
+	bool resetting; /* by its button */
+	struct panic_line died_of;
 	uint32_t panics, quick_resets;
 	uint64_t start_ns;
 };
+
+/* ---- held ---------------------------------------------------------------------------- */
+
+/* A guest that we do not let run is not one that hangs. */
+void machine_pause(struct machine *m, bool pause)
+{
+	struct ic_heartbeat *h = m->guest->ic ? ic_services_heartbeat(m->guest->ic) : NULL;
+
+	if (pause)
+		hv_kvm_pause(m->kvm);
+	else
+		hv_kvm_resume(m->kvm);
+	if (h)
+		ic_heartbeat_pause(h, pause);
+}
 
 /* ---- the end ------------------------------------------------------------------------ */
 
@@ -66,6 +84,7 @@ static void failed(struct machine *m, const char *why)
 static int start(struct machine *m, char *why, size_t n)
 {
 	m->start_ns = clock_ns();
+	m->died_of = (struct panic_line){ 0 };
 	return hv_kvm_start(m->kvm, why, n);
 }
 
@@ -78,6 +97,8 @@ static void bus_is_reset(void *ctx)
 		finish(m, MACHINE_STOPPED);
 	else if (start(m, why, sizeof(why)))
 		failed(m, why);
+	else
+		control_guest_restarted(m->guest);
 }
 
 /* Has it reset itself a second after its start, time after time? */
@@ -90,7 +111,7 @@ static bool gets_nowhere(struct machine *m)
 
 static void reset(struct machine *m)
 {
-	m->panicked = false;
+	m->panicked = m->resetting = false;
 	loop_timer_cancel(m->root->loop, &m->panic_timer);
 	vmbus_server_reset(m->guest->bus, bus_is_reset, m);
 }
@@ -102,7 +123,7 @@ static void ended(void *ctx, enum hv_kvm_end how, const char *why)
 	struct machine *m = ctx;
 	bool dead = m->panicked && m->cfg->on_panic == MACHINE_EXIT;
 
-	log_ratelimited(LOG_INFO, "%s: %s", m->cfg->name, why);
+	log_ratelimited(LOG_INFO, "%s: %s", m->cfg->name, m->resetting ? "reset" : why);
 	if (how == HV_KVM_FAILED)
 		failed(m, why);
 	else if (how == HV_KVM_POWEROFF)
@@ -111,7 +132,7 @@ static void ended(void *ctx, enum hv_kvm_end how, const char *why)
 		finish(m, dead ? MACHINE_PANIC : MACHINE_STOPPED);
 	else if (dead)
 		finish(m, MACHINE_PANIC);
-	else if (gets_nowhere(m))
+	else if (!m->resetting && gets_nowhere(m))
 		failed(m, "it resets itself at once, time after time");
 	else
 		reset(m); /* by itself, or because it had panicked for long enough */
@@ -127,16 +148,18 @@ static void panic_is_over(struct loop_timer *t)
 static void crashed(void *ctx, const struct hv_kvm_crash *c)
 {
 	struct machine *m = ctx;
-	char text[96];
+	const char *why = panic_line_text(&m->died_of);
+	char text[96 + PANIC_LINE_MAX];
 
-	snprintf(text, sizeof(text), "guest panic on VP %u: RIP %#" PRIx64 " RSP %#" PRIx64, c->vp,
-		 c->param[2], c->param[4]);
-	log_ratelimited(LOG_ERROR, "%s: %s RAX %#" PRIx64 " error %#" PRIx64 " OS id %#" PRIx64,
-			m->cfg->name, text, c->param[3], c->param[0], c->param[1]);
+	snprintf(text, sizeof(text), "guest panic on VP %u: RIP %#" PRIx64 " RSP %#" PRIx64 "%s%s",
+		 c->vp, c->param[2], c->param[4], *why ? ": " : "", why);
+	log_ratelimited(LOG_ERROR, "%s: %s", m->cfg->name, text);
+	log_ratelimited(LOG_ERROR, "%s: RAX %#" PRIx64 " error %#" PRIx64 " OS id %#" PRIx64,
+			m->cfg->name, c->param[3], c->param[0], c->param[1]);
 	root_note_fault(m->root, hv_partition_id(hv_kvm_partition(m->kvm)), m->cfg->name, text);
 	m->panics++;
 	if (m->cfg->on_panic == MACHINE_PAUSE) {
-		hv_kvm_pause(m->kvm);
+		machine_pause(m, true);
 		log_info("%s: paused as it was", m->cfg->name);
 		return;
 	}
@@ -148,7 +171,11 @@ static void crashed(void *ctx, const struct hv_kvm_crash *c)
 
 static uint32_t said(void *ctx, const void *data, uint32_t len)
 {
-	return console_write(((struct machine *)ctx)->console, data, len);
+	struct machine *m = ctx;
+	uint32_t taken = console_write(m->console, data, len);
+
+	panic_line_see(&m->died_of, data, taken);
+	return taken;
 }
 
 static void hungry(void *ctx)
@@ -254,12 +281,17 @@ void machine_stop(struct machine *m)
 	/* Else a reset is on its way, which looks at .stopping; or the end. */
 }
 
-void machine_pause(struct machine *m, bool pause)
+void machine_reset(struct machine *m)
 {
-	if (pause)
-		hv_kvm_pause(m->kvm);
-	else
-		hv_kvm_resume(m->kvm);
+	struct hv_kvm_stats st;
+
+	hv_kvm_stats(m->kvm, &st);
+	if (st.state == HV_KVM_OFF)
+		return; /* a reset is on its way; or the end, which nothing stops */
+	m->panicked = false;
+	m->resetting = true;
+	hv_kvm_stop(m->kvm);
+	machine_pause(m, false); /* not a step of the old guest: it is told to leave */
 }
 
 static void print_exits(void *ctx, const char *reason, uint64_t n)

@@ -47,6 +47,9 @@ void machine_stop(struct machine *m);
 /* guest.c, when everything else of the guest is gone. NULL is nothing. */
 void machine_destroy(struct machine *m);
 
+/* As its reset button: its guest is not asked, and starts anew. A machine that is held goes on. */
+void machine_reset(struct machine *m);
+
 /* Its VPs stay where they are, or go on. Idempotent. */
 void machine_pause(struct machine *m, bool pause);
 

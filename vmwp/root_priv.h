@@ -64,8 +64,9 @@ struct guest {
 	struct nic nic[ROOT_MAX_NICS];
 	uint32_t nr_nics;
 	struct ic_services *ic; /* NULL: going */
-	struct conn *waiter;	/* asked it to shut down; NULL = nobody waits */
+	struct conn *waiter;	/* asked it to shut down, or to restart; NULL = nobody waits */
 	bool agreed;		/* to that */
+	bool restarts;		/* .. it is to restart */
 	uint32_t closing;	/* controllers, NICs, services that have not reported their end */
 	bool ending;
 	char refusal[104]; /* what a child that is refused is told; "" = not by us */
@@ -106,7 +107,7 @@ struct conn {
 struct fault {
 	uint64_t when_ns;
 	uint32_t partition;
-	char name[32], why[96];
+	char name[32], why[192];
 };
 
 struct root {
@@ -182,6 +183,7 @@ void control_swapped(struct conn *c, struct disk *k);
 
 /* control_guest.c */
 void control_guest_gone(struct guest *g); /* for who waits for that */
+void control_guest_restarted(struct guest *g);
 
 /* disk.c */
 void disks_init(struct root *r);

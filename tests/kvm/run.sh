@@ -126,10 +126,13 @@ harness() {
 	ln -f "$cache/probe" "$cache/exit" "$to/tools/" 2>/dev/null || cp "$cache/probe" "$cache/exit" "$to/tools/"
 	mkdir -p "$run/overlay/harness"
 	cp -r "$here/l2" "$here/cases" "$run/overlay/harness/"
+	mkdir -p "$run/overlay/harness/tools"
+	cp "$cache/kexec" "$run/overlay/harness/tools/"
 	(cd "$run/overlay" && find . | cpio --quiet -o -H newc -R 0:0) >"$run/overlay.img"
 	for flavour in cloud standard; do
 		mkdir -p "$to/kernels/$flavour"
 		ln -s "$(readlink -f "$cache/kernel-$flavour/vmlinux")" "$to/kernels/$flavour/vmlinux"
+		ln -s "$(readlink -f "$cache/kernel-$flavour/vmlinuz")" "$to/kernels/$flavour/vmlinuz"
 		ln -s "$cache/root-$flavour.ext4" "$to/kernels/$flavour/root.ext4"
 		cat "$cache/l2-$flavour.cpio.gz" "$run/overlay.img" >"$to/kernels/$flavour/initrd"
 	done

@@ -8,6 +8,7 @@
 #   mark NAME TEXT SECONDS     waits until the guest says `@@ TEXT...`; fails the case when not
 #   gone NAME SECONDS          waits for the end of the command; its status in $STATUS
 #   control NAME VERB ARGS...  `hvbus VERB ... --control ...`
+#   inspected NAME TEXT        `hvbus inspect` shows the text; inspected_json: its JSON, without spaces
 #   check WHAT COMMAND...      one result
 #   root_copy FILE             a root file system of its own
 failed=0
@@ -152,6 +153,9 @@ control() {
 	shift
 	"$HVBUS" "$@" --control "$(socket "$name")"
 }
+
+inspected() { "$HVBUS" inspect --socket "$(socket "$1")" | grep -qF -- "$2"; }
+inspected_json() { "$HVBUS" inspect --socket "$(socket "$1")" --json | tr -d ' \n' | grep -qF -- "$2"; }
 
 end_all() {
 	local name

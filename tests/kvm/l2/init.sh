@@ -11,7 +11,10 @@ word() {
 	sed -nE "s/^(.* )?$1=([^ ]*).*/\2/p" /proc/cmdline
 }
 
-modprobe -a hv_vmbus hv_storvsc hv_netvsc hv_utils sd_mod sg
+# Fewer modules, where a case starts often.
+modules=$(word modules | tr , ' ')
+# shellcheck disable=SC2086
+modprobe -a hv_vmbus ${modules:-hv_storvsc hv_netvsc hv_utils sd_mod sg}
 root=$(word root)
 if [ -n "$root" ]; then
 	modprobe ext4

@@ -80,10 +80,24 @@ channels_used() {
 	done
 }
 
-# Orderly: the kernel runs /sbin/poweroff, and that asks the first program, which this is.
+# keep_busy DISK: writes to its last three quarters, in the background, until not_busy
+keep_busy() {
+	local size
+	size=$(($(cat "/sys/block/${1##*/}/size") / 2048))
+	while dd if=/dev/zero of="$1" bs=256k seek=$size count=$((size * 3)) oflag=direct; do :; done &
+	busy=$!
+	wait_for 20 in_flight "${1##*/}"
+}
+not_busy() { kill "$busy"; }
+in_flight() { awk '{ exit $1 + $2 == 0 }' "/sys/block/$1/inflight"; }
+
+# Orderly: the kernel runs /sbin/poweroff or reboot, and that asks the first program, which this is.
 asked=
+restart=
 trap 'asked=1' USR2
+trap 'restart=1' TERM
 shutdown_asked() { [ -n "$asked" ]; }
+restart_asked() { [ -n "$restart" ]; }
 
 # Every line of the drivers at level warning or worse, but those that have nothing to do with us.
 complaints() {
