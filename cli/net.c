@@ -17,9 +17,9 @@
 #define TIMEOUT 10
 
 struct net_args {
-	const char *socket, *port, *file, *set;
+	const char *socket, *port, *file, *set, *nic, *guest;
 	const char *what; /* the first word behind the verb: "up" */
-	int64_t bps, burst, speed;
+	int64_t bps, burst, speed, wait_s;
 	bool json, off, none;
 };
 
@@ -349,11 +349,96 @@ static int run_mirror(const struct net_args *a)
 	return status;
 }
 
+/* ---- add, remove -------------------------------------------------------------------------- */
+
+static void set_nic(void *ctx, const char *v)
+{
+	char *copy = strdup(v), why[256];
+	struct root_nic nic;
+
+	if (!copy)
+		cli_die(CLI_FAILED, "out of memory");
+	if (root_parse_nic(&nic, copy, why, sizeof(why)))
+		cli_die(CLI_USAGE, "--nic %s: %s", v, why);
+	free(copy);
+	((struct net_args *)ctx)->nic = v;
+}
+
+static void set_guest(void *ctx, const char *v)
+{
+	((struct net_args *)ctx)->guest = v;
+}
+
+static void set_wait(void *ctx, const char *v)
+{
+	((struct net_args *)ctx)->wait_s = (int64_t)cli_number("wait", v, 0, 600);
+}
+
+static const char add_usage[] =
+	"usage: hvbus net add --socket S --nic switch=NAME[,KEY=VALUE...] [--guest NAME|N]\n\n"
+	"Plug a NIC into a guest that runs; it sees it at once. Keys are those of `hvbus run "
+	"--nic`.\n"
+	"Without --guest it is the machine's, or that of the only guest there is.\n";
+
+static const char add_examples[] =
+	"  hvbus net add --control /tmp/web1 --nic switch=lan\n"
+	"  hvbus net add --control /tmp/web1 --nic switch=lan,name=web1-b,mtu=9000\n";
+
+static const struct cli_option add_options[] = {
+	SOCKET,
+	{ "nic", "KEY=VALUE,...", "what to add", set_nic },
+	{ "guest", "NAME|N", "whose; `hvbus inspect` shows who there is", set_guest },
+	JSON,
+	END,
+};
+
+static int run_add(const struct net_args *a)
+{
+	json_t *request = json_pack("{ss ss*}", "do", "nic-add", "nic", a->nic);
+
+	if (!a->nic)
+		cli_die(CLI_USAGE, "--nic is missing: switch=NAME,... says what to add");
+	if (a->guest)
+		json_object_set_new(request, "guest", json_string(a->guest));
+	return ask(a, request, NULL, 0);
+}
+
+static const char remove_usage[] =
+	"usage: hvbus net remove --socket S --port SWITCH/PORT [--wait SECONDS]\n\n"
+	"Take the NIC behind a port away from its guest, which sees it vanish. Its frames end at "
+	"once;\n"
+	"waits until the guest's driver has let go of it (default 5 s), or says that it has not: "
+	"the\n"
+	"removal goes on.\n";
+
+static const char remove_examples[] = "  hvbus net remove --control /tmp/web1 --port lan/web1-b\n";
+
+static const struct cli_option remove_options[] = {
+	SOCKET, PORT, { "wait", "SECONDS", "for the guest to let go of it (default 5)", set_wait },
+	JSON,	END,
+};
+
+static int run_remove(const struct net_args *a)
+{
+	json_t *request = json_pack("{ss ss sI}", "do", "nic-remove", "port", a->port, "wait_ms",
+				    (json_int_t)(a->wait_s * 1000));
+
+	json_decref(
+		cli_ask_json(a->socket, request, NULL, 0, (unsigned)a->wait_s + TIMEOUT, a->json));
+	if (!a->json)
+		printf("the NIC at %s is removed\n", a->port);
+	return CLI_OK;
+}
+
 /* ---- the verbs --------------------------------------------------------------------------- */
 
 static const struct net_verb verbs[] = {
 	{ "list", "switches, ports, what goes through and what was dropped", list_usage,
 	  list_examples, list_options, true, false, run_list },
+	{ "add", "one more NIC for a guest, which sees it at once", add_usage, add_examples,
+	  add_options, true, false, run_add },
+	{ "remove", "take a NIC away from its guest", remove_usage, remove_examples, remove_options,
+	  false, false, run_remove },
 	{ "link", "the cable of a port: up, down, its speed, another network", link_usage,
 	  link_examples, link_options, false, true, run_link },
 	{ "limit", "what a port may send per second", limit_usage, limit_examples, limit_options,
@@ -405,7 +490,7 @@ static void parse(int argc, char **argv, const struct net_verb *v, struct net_ar
 int cmd_net(int argc, char **argv)
 {
 	static char command[32];
-	struct net_args a = { .bps = KEEP, .burst = KEEP, .speed = KEEP };
+	struct net_args a = { .bps = KEEP, .burst = KEEP, .speed = KEEP, .wait_s = 5 };
 	const struct net_verb *v;
 
 	if (argc < 2)

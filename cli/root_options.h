@@ -30,6 +30,12 @@ void root_set_verbose(void *ctx, const char *v);
 /* The order of options does not matter: call it behind the last. */
 void root_check_mirrors(const struct root_config *c);
 
+/*
+ * Plugs a cable into the other root for each switch of type=joined, on a port called @port there;
+ * or the end, with what that root says against it. Before root_create(), which gets the other end.
+ */
+void root_join_switches(struct root_config *c, const char *port);
+
 /* For the help. */
 #define ROOT_DISK_KEYS                                                                             \
 	"Keys of --disk:\n"                                                                        \
@@ -74,6 +80,9 @@ void root_check_mirrors(const struct root_config *c);
 	"the\n"                                                                                    \
 	"                             guest; loopback=on: guests reach the host's 127.0.0.1 at "   \
 	".2\n"                                                                                     \
+	"  type=joined,root=S         and those on the switch of another root, whose socket S "    \
+	"is:\n"                                                                                    \
+	"                             of=NAME there (default: the same name)\n"                    \
 	"  mode=hyper-v|bridge        who has which address is known (default), or learned\n"      \
 	"  test=on                    a port that counts, echoes and sends: for `hvbus bench "     \
 	"net`\n"                                                                                   \

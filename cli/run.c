@@ -232,6 +232,7 @@ int cmd_run(int argc, char **argv)
 	if (!s.kernel)
 		cli_die(CLI_USAGE, "--kernel is missing");
 	root_check_mirrors(&s.root.cfg);
+	root_join_switches(&s.root.cfg, s.machine.name);
 	s.machine.kernel = open_image("kernel", s.kernel);
 	if (s.initrd)
 		s.machine.initrd = open_image("initrd", s.initrd);

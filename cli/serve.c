@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "cli/root_options.h"
@@ -100,7 +101,7 @@ static void catch_signals(void)
 int cmd_serve(int argc, char **argv)
 {
 	static struct root_options s; /* its strings live as long as the process */
-	char why[256] = "";
+	char why[256] = "", name[32];
 	int i, err;
 
 	s.cfg = (struct root_config){ .cpu = -1, .spin_us = 50, .sandbox = SANDBOX_ON };
@@ -113,6 +114,8 @@ int cmd_serve(int argc, char **argv)
 		cli_die(CLI_USAGE,
 			"--disk is missing, or --switch: a root without has nothing to offer");
 	root_check_mirrors(&s.cfg);
+	snprintf(name, sizeof(name), "root-%d", (int)getpid());
+	root_join_switches(&s.cfg, name);
 	if (s.cfg.sandbox == SANDBOX_OFF)
 		log_warn("no sandbox: a guest that takes this process over has all its rights");
 	if (root_create(&running, &s.cfg, why, sizeof(why)))

@@ -152,6 +152,15 @@ static const struct control_verb verbs[] = {
 	{ "net-policy",
 	  control_net_policy,
 	  { { "port", JSON_STRING, true }, { "policy", JSON_STRING, true } } },
+	{ "nic-add", /* without "guest": the machine, or the only one there is */
+	  control_nic_add,
+	  { { "nic", JSON_STRING, true }, { "guest", JSON_STRING, false } } },
+	{ "nic-remove",
+	  control_nic_remove,
+	  { { "port", JSON_STRING, true }, { "wait_ms", JSON_INTEGER, false } } },
+	{ "switch-join",
+	  control_switch_join,
+	  { { "switch", JSON_STRING, true }, { "port", JSON_STRING, true } } },
 	{ "net-mirror", /* without "file": the port is not captured any more */
 	  control_net_mirror,
 	  { { "port", JSON_STRING, true }, { "file", JSON_STRING, false } } },

@@ -74,6 +74,9 @@ json_t *control_net_link(struct control_call *c);
 json_t *control_net_limit(struct control_call *c);
 json_t *control_net_policy(struct control_call *c);
 json_t *control_net_mirror(struct control_call *c);
+json_t *control_nic_add(struct control_call *c);
+json_t *control_nic_remove(struct control_call *c);
+json_t *control_switch_join(struct control_call *c);
 json_t *control_vm_pause(struct control_call *c);
 json_t *control_vm_resume(struct control_call *c);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Requests about ports of switches: cable, limits, rules, captures.
+ * Requests about ports of switches: cable, limits, rules, captures; NICs that come and go; switches
+ * of other roots that join.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -8,6 +9,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "vmwp/cable.h"
 #include "vmwp/control.h"
 #include "vmwp/root_priv.h"
 
@@ -200,4 +202,127 @@ json_t *control_net_mirror(struct control_call *c)
 		return answer;
 	log_info("port %s/%s: mirror %s", sw->cfg.name, vsw_port_name(p), file ? file : "off");
 	return port_json(sw, p);
+}
+
+/* ---- NICs that come and go -------------------------------------------------------------- */
+
+/* Not said which: a machine before the processes beside it. */
+static struct guest *whose(const struct control_call *c, char *why, size_t n)
+{
+	const struct machine_config *machine = c->root->cfg.machine;
+	const char *name = control_string(c, "guest");
+
+	return guest_find(c->root, name || !machine ? name : machine->name, why, n);
+}
+
+json_t *control_nic_add(struct control_call *c)
+{
+	const char *nic = control_string(c, "nic");
+	char wish[HV_PROC_WISHES], why[256] = "";
+	struct guest *g = whose(c, why, sizeof(why));
+	struct nic *added;
+	int err;
+
+	if (!g)
+		return control_error(-ENOENT, "%s", why);
+	if ((size_t)snprintf(wish, sizeof(wish), "nic %s", nic) >= sizeof(wish) ||
+	    strchr(nic, '\n'))
+		return control_error(-EINVAL, "\"nic\" must be one line of at most %zu characters",
+				     sizeof(wish) - sizeof("nic "));
+	err = nics_add(g, wish, why, sizeof(why));
+	if (err)
+		return control_error(err, "%s", *why ? why : strerror(-err));
+	added = &g->nic[g->last_nic];
+	log_info("partition %u (%s): NIC %u is added", hv_partition_id(g->partition),
+		 hv_partition_name(g->partition), g->last_nic);
+	return port_json(added->sw, netvsp_port(added->vsp));
+}
+
+static json_t *removed(void)
+{
+	json_t *o = json_object();
+
+	json_object_set_new(o, "removed", json_true());
+	return o;
+}
+
+void control_nic_removed(struct conn *c, struct nic *nic)
+{
+	nic->waiter = NULL;
+	conn_answer(c, removed());
+}
+
+/* The removal does not mind. */
+static void waiter_gone(struct conn *c, void *nic)
+{
+	(void)c;
+	((struct nic *)nic)->waiter = NULL;
+}
+
+static void waited_enough(struct conn *c, void *what)
+{
+	struct nic *nic = what;
+
+	nic->waiter = NULL;
+	conn_answer(c, control_error(-EINPROGRESS,
+				     "the NIC is off its switch, but partition %u (%s) has not let "
+				     "go of it yet. The removal goes on; its place among the "
+				     "guest's NICs is free when it is over",
+				     hv_partition_id(nic->guest->partition),
+				     hv_partition_name(nic->guest->partition)));
+}
+
+json_t *control_nic_remove(struct control_call *c)
+{
+	static const struct conn_wait w = { waiter_gone, waited_enough };
+	json_t *answer = NULL;
+	struct netsw *sw;
+	struct vsw_port *p = find_port(c, &sw, &answer);
+	struct guest *g;
+	uint64_t wait_ms;
+	uint32_t index;
+
+	if (!p ||
+	    !control_number(c, "wait_ms", CONTROL_WAIT_MAX_MS, CONTROL_WAIT_MS, &wait_ms, &answer))
+		return answer;
+	g = nic_owner(c->root, p, &index);
+	if (!g)
+		return control_error(-EINVAL, "%s/%s: is no guest's NIC", sw->cfg.name,
+				     vsw_port_name(p));
+	log_info("partition %u (%s): NIC %u is removed", hv_partition_id(g->partition),
+		 hv_partition_name(g->partition), index);
+	g->nic[index].waiter = c->conn;
+	conn_wait(c->conn, &w, &g->nic[index], wait_ms * 1000000);
+	nic_remove(g, index);
+	return NULL;
+}
+
+/* ---- switches of other roots --------------------------------------------------------------- */
+
+json_t *control_switch_join(struct control_call *c)
+{
+	char name[VSW_NAME], port[VSW_NAME], both[2 * VSW_NAME + 2], why[512] = "";
+	struct netsw *sw;
+	json_t *o;
+	int err;
+
+	snprintf(both, sizeof(both), "%s/%s", control_string(c, "switch"),
+		 control_string(c, "port"));
+	err = root_parse_port(both, name, port, why, sizeof(why));
+	if (err)
+		return control_error(err, "%s", why);
+	sw = switch_find(c->root, name, why, sizeof(why));
+	if (!sw)
+		return control_error(-ENOENT, "%s", why);
+	if (c->fd[0] < 0)
+		return control_error(-EBADF, "a socket must come with it, such as that of `hvbus "
+					     "run --switch type=joined`");
+	err = cable_join(sw, port, c->fd[0], why, sizeof(why));
+	c->fd[0] = -1;
+	if (err)
+		return control_error(err, "%s", *why ? why : strerror(-err));
+	log_info("port %s/%s: the switch of another root", sw->cfg.name, port);
+	o = json_object();
+	json_object_set_new(o, "mtu", json_integer(sw->cfg.mtu ? sw->cfg.mtu : ROOT_NIC_MTU));
+	return o;
 }

@@ -61,12 +61,15 @@ static void end_guest(struct loop_call *call)
 	free(g);
 }
 
+void guest_part_gone(struct guest *g)
+{
+	if (--g->closing == 0 && g->ending)
+		loop_post(g->root->loop, &g->end_call);
+}
+
 static void part_gone(void *ctx)
 {
-	struct guest *g = ctx;
-
-	if (--g->closing == 0)
-		loop_post(g->root->loop, &g->end_call);
+	guest_part_gone(ctx);
 }
 
 static void bus_gone(void *ctx)
@@ -94,7 +97,7 @@ void guest_end(struct guest *g)
 		return;
 	g->ending = true;
 	g->end_call.fn = end_guest;
-	g->closing = 1; /* until bus_gone() has been through all of them */
+	g->closing++; /* until bus_gone() has been through all of them */
 	nics_remove(g, part_gone, g);
 	if (g->bus)
 		vmbus_server_shutdown(g->bus, bus_gone, g);
@@ -196,6 +199,7 @@ static void undo_bus(struct guest *g)
 	if (g->ic)
 		ic_services_destroy(g->ic, nothing, NULL);
 	g->ic = NULL;
+	g->closing = 0;
 	if (g->bus)
 		vmbus_server_destroy(g->bus);
 	g->bus = NULL;

@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "vmwp/cable.h"
 #include "vmwp/root_priv.h"
 #include "vsp/netvsp/port_packet.h"
 #include "vsp/netvsp/port_tap.h"
@@ -17,11 +18,7 @@
 
 #define BUSY_NS 1000000000ull
 
-/*
- * The host is trusted: it may have any address behind its port, and every VLAN. Untagged it
- * is in the VLAN that guests are in unless they choose another one.
- */
-static void host_policy(struct vsw_policy *p, uint16_t native)
+void host_policy(struct vsw_policy *p, uint16_t native)
 {
 	*p = (struct vsw_policy){
 		.mac_spoofing = true, .priority_tag = true, .vlan_mode = VSW_TRUNK, .vlan = native
@@ -190,6 +187,8 @@ static int connect_host(struct netsw *sw, char *why, size_t n)
 		return *sw->cfg.iface ? start_packet(sw, why, n) : start_tap(sw, why, n);
 	case VSW_INTERNAL:
 		return start_tap(sw, why, n);
+	case VSW_JOINED:
+		return cable_up(sw, sw->cfg.cable, why, n);
 	}
 	return -EINVAL;
 }
@@ -209,6 +208,7 @@ void host_close(struct netsw *sw)
 	port_tap_destroy(sw->tap);
 	port_packet_destroy(sw->packet);
 	nat_destroy(sw->nat);
+	cables_close(sw);
 	if (sw->probe >= 0)
 		close(sw->probe);
 }
@@ -237,6 +237,14 @@ static json_t *device_json(const char *kind, const char *name, const struct port
 	return o;
 }
 
+static json_t *cable_json(const struct netsw *sw)
+{
+	struct port_stats st;
+
+	cable_stats(sw->uplink, &st);
+	return device_json("root", sw->cfg.root, &st);
+}
+
 static json_t *nat_json(const struct nat *t)
 {
 	struct nat_stats st;
@@ -256,6 +264,8 @@ json_t *host_json(const struct netsw *sw)
 
 	if (sw->nat)
 		return nat_json(sw->nat);
+	if (sw->uplink)
+		return cable_json(sw);
 	if (sw->packet) {
 		port_packet_stats(sw->packet, &st);
 		return device_json("interface", port_packet_interface(sw->packet), &st);

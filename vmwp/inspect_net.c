@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "vmwp/cable.h"
 #include "vmwp/root_priv.h"
 
 #define I(x)	      json_integer((json_int_t)(x))
@@ -203,11 +204,13 @@ static json_t *adapter_json(const struct netvsp *n)
 	return o;
 }
 
-static const char *role_of(const struct netsw *sw, bool guest)
+static const char *role_of(const struct netsw *sw, const struct vsw_port *p, bool guest)
 {
 	if (guest)
 		return "guest";
-	if (sw->cfg.type == VSW_EXTERNAL)
+	if (cable_find(sw, p))
+		return "joined";
+	if (sw->cfg.type == VSW_EXTERNAL || sw->cfg.type == VSW_JOINED)
 		return "uplink";
 	return sw->cfg.type == VSW_NAT ? "nat" : "host";
 }
@@ -247,12 +250,12 @@ static void add_owner(json_t *o, struct netsw *sw, const struct vsw_port *p)
 	uint32_t index = 0;
 	const struct guest *g = nic_owner(sw->root, p, &index);
 
-	set(o, "role", text(role_of(sw, g)));
+	set(o, "role", text(role_of(sw, p, g)));
 	set(o, "partition", g ? I(hv_partition_id(g->partition)) : json_null());
 	set(o, "partition_name", g ? text(hv_partition_name(g->partition)) : json_null());
 	set(o, "nic", g ? I(index) : json_null());
 	set(o, "adapter", g ? adapter_json(g->nic[index].vsp) : json_null());
-	set(o, "device", g ? json_null() : host_json(sw));
+	set(o, "device", g || cable_find(sw, p) ? json_null() : host_json(sw));
 }
 
 json_t *inspect_port(struct netsw *sw, const struct vsw_port *p)

@@ -24,6 +24,8 @@
 #define ROOT_MAX_GUESTS	  250u	/* ports for guests, of one switch */
 #define ROOT_NIC_MTU	  9000u /* that a guest may have, if the switch does not say */
 #define ROOT_IF_NAME	  16u	/* of an interface of the host, with NUL */
+#define ROOT_SOCKET_PATH  108u	/* of a root, with NUL */
+#define ROOT_MAX_JOINED	  64u	/* switches of other roots on those of one */
 
 struct root_switch {
 	char name[VSW_NAME];
@@ -31,6 +33,9 @@ struct root_switch {
 	bool bridge; /* a plain learning bridge, see struct vsw_config */
 	char tap[ROOT_IF_NAME], iface[ROOT_IF_NAME]; /* "" = none */
 	bool existing;				     /* the TAP is persistent and there already */
+	/* joined: the other root's socket, the switch there, an end of the cable to it (cable.h) */
+	char root[ROOT_SOCKET_PATH], of[VSW_NAME];
+	int cable;
 	struct nat_net nat;
 	uint32_t max_guests; /* ports for guests */
 	uint32_t mtu;	     /* IP: most that a guest may have, and of the TAP; 0 = not given */

@@ -8,7 +8,8 @@
 
 static int set_type(const struct key_item *it)
 {
-	static const enum vsw_type all[] = { VSW_PRIVATE, VSW_INTERNAL, VSW_EXTERNAL, VSW_NAT };
+	static const enum vsw_type all[] = { VSW_PRIVATE, VSW_INTERNAL, VSW_EXTERNAL, VSW_NAT,
+					     VSW_JOINED };
 
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
 		if (strcmp(vsw_type_name(all[i]), it->value))
@@ -16,7 +17,7 @@ static int set_type(const struct key_item *it)
 		*(enum vsw_type *)it->field = all[i];
 		return 0;
 	}
-	return key_wrong(it, "allowed are private internal external nat");
+	return key_wrong(it, "allowed are private internal external nat joined");
 }
 
 static int set_mode(const struct key_item *it)
@@ -58,6 +59,16 @@ static int set_forward(const struct key_item *it)
 	return prefix_key(it, err);
 }
 
+static int set_root(const struct key_item *it)
+{
+	size_t len = strlen(it->value);
+
+	if (!len || len >= ROOT_SOCKET_PATH)
+		return key_wrong(it, "the path of a root's socket has 1 to 107 characters");
+	memcpy(it->field, it->value, len + 1);
+	return 0;
+}
+
 static int set_guests(const struct key_item *it)
 {
 	return key_u32(it, 1, ROOT_MAX_GUESTS);
@@ -71,6 +82,8 @@ static const struct key switch_keys[] = {
 	{ "tap", key_interface, SWITCH(tap) },
 	{ "existing", key_on_off, SWITCH(existing) },
 	{ "iface", key_interface, SWITCH(iface) },
+	{ "root", set_root, SWITCH(root) },
+	{ "of", key_name, SWITCH(of) },
 	{ "subnet", set_subnet, SWITCH(nat) },
 	{ "forward", set_forward, SWITCH(nat) },
 	{ "ipv6", key_off_on, SWITCH(nat.no_ipv6) },
@@ -98,11 +111,16 @@ static int check_host(const struct root_switch *sw, char *why, size_t n)
 			 tap ? ", not both" : "");
 	else if (sw->type != VSW_EXTERNAL && iface)
 		snprintf(why, n, "iface=%s: only type=external has one, not %s", sw->iface, type);
-	else if (tap && (sw->type == VSW_PRIVATE || sw->type == VSW_NAT))
+	else if (tap && sw->type != VSW_INTERNAL && sw->type != VSW_EXTERNAL)
 		snprintf(why, n, "tap=%s: only internal and external switches have one, not %s",
 			 sw->tap, type);
 	else if (sw->existing && sw->type != VSW_INTERNAL)
 		snprintf(why, n, "existing=on: only for the TAP of type=internal");
+	else if (sw->type == VSW_JOINED && !*sw->root)
+		snprintf(why, n, "type=joined needs root=SOCKET, of the root that has the switch");
+	else if (sw->type != VSW_JOINED && (*sw->root || *sw->of))
+		snprintf(why, n, "%s=: only type=joined has it, not %s", *sw->root ? "root" : "of",
+			 type);
 	else
 		return 0;
 	return -EINVAL;
@@ -114,6 +132,8 @@ static void fill_host(struct root_switch *sw)
 		snprintf(sw->tap, sizeof(sw->tap), "hv-%.12s", sw->name);
 	if (sw->type == VSW_EXTERNAL)
 		sw->existing = true;
+	if (sw->type == VSW_JOINED && !*sw->of)
+		strcpy(sw->of, sw->name);
 }
 
 /*
@@ -159,7 +179,7 @@ int root_parse_switch(struct root_switch *out, char *arg, char *why, size_t n)
 	uint64_t seen;
 	int err;
 
-	*out = (struct root_switch){ .max_guests = ROOT_MAX_GUESTS };
+	*out = (struct root_switch){ .max_guests = ROOT_MAX_GUESTS, .cable = -1 };
 	nat_net_default(&out->nat);
 	err = keys_parse(k, sets, arg, &seen, why, n);
 	if (!err)

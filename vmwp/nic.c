@@ -99,9 +99,19 @@ static int configure(struct guest *g, struct netsw *sw, const struct root_nic *n
 	return err;
 }
 
+/* ROOT_MAX_NICS: there is none. One that is still going has its place. */
+static uint32_t free_place(const struct guest *g)
+{
+	uint32_t i = 0;
+
+	while (i < ROOT_MAX_NICS && (g->nic[i].vsp || g->nic[i].guest))
+		i++;
+	return i;
+}
+
 static int add_nic(struct guest *g, char *line, char *why, size_t n)
 {
-	uint32_t index = g->nr_nics;
+	uint32_t index = free_place(g);
 	struct netvsp_config cfg = { 0 };
 	struct root_nic nic;
 	struct netsw *sw;
@@ -127,7 +137,9 @@ static int add_nic(struct guest *g, char *line, char *why, size_t n)
 	if (err)
 		return err;
 	g->nic[index].sw = sw;
-	g->nr_nics++;
+	if (index == g->nr_nics)
+		g->nr_nics++;
+	g->last_nic = index;
 	sw->guests++;
 	switch_port_came(sw, netvsp_port(g->nic[index].vsp));
 	return 0;
@@ -152,19 +164,50 @@ int nics_add(struct guest *g, const char *wishes, char *why, size_t n)
 	return err;
 }
 
+static void take_out(struct guest *g, struct nic *nic, void (*gone)(void *ctx), void *ctx)
+{
+	struct netvsp *vsp = nic->vsp;
+
+	nic->vsp = NULL;
+	nic->sw->guests--;
+	g->closing++;
+	switch_port_leaves(nic->sw, netvsp_port(vsp));
+	netvsp_destroy(vsp, gone, ctx);
+}
+
 void nics_remove(struct guest *g, void (*gone)(void *ctx), void *ctx)
 {
-	for (uint32_t i = 0; i < g->nr_nics; i++) {
-		struct netvsp *vsp = g->nic[i].vsp;
+	for (uint32_t i = 0; i < g->nr_nics; i++)
+		if (g->nic[i].vsp)
+			take_out(g, &g->nic[i], gone, ctx);
+}
 
-		if (!vsp)
-			continue;
-		g->nic[i].vsp = NULL;
-		g->nic[i].sw->guests--;
-		g->closing++;
-		switch_port_leaves(g->nic[i].sw, netvsp_port(vsp));
-		netvsp_destroy(vsp, gone, ctx);
-	}
+/* Posted: who asked for it may not be answered while it asks. */
+static void nic_ended(struct loop_call *call)
+{
+	struct nic *nic = container_of(call, struct nic, gone_call);
+	struct guest *g = nic->guest;
+
+	nic->guest = NULL;
+	if (nic->waiter)
+		control_nic_removed(nic->waiter, nic);
+	guest_part_gone(g);
+}
+
+static void nic_is_gone(void *ctx)
+{
+	struct nic *nic = ctx;
+
+	loop_post(nic->guest->root->loop, &nic->gone_call);
+}
+
+void nic_remove(struct guest *g, uint32_t index)
+{
+	struct nic *nic = &g->nic[index];
+
+	nic->guest = g;
+	nic->gone_call.fn = nic_ended;
+	take_out(g, nic, nic_is_gone, nic);
 }
 
 struct guest *nic_owner(const struct root *r, const struct vsw_port *p, uint32_t *index)

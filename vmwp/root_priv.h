@@ -50,6 +50,9 @@ struct medium {
 struct nic {
 	struct netvsp *vsp; /* NULL: it is gone, or going */
 	struct netsw *sw;
+	struct guest *guest; /* of one that is going while its guest stays, or NULL */
+	struct conn *waiter; /* is told when that one is gone; NULL = nobody */
+	struct loop_call gone_call;
 };
 
 /* One child partition with all that hangs on it. */
@@ -62,7 +65,8 @@ struct guest {
 	struct storvsp *ctl[ROOT_MAX_CONTROLLERS];
 	struct scsi_target *target[ROOT_MAX_CONTROLLERS];
 	struct nic nic[ROOT_MAX_NICS];
-	uint32_t nr_nics;
+	uint32_t nr_nics;	/* places in use, or that were */
+	uint32_t last_nic;	/* the place of the one that was added last */
 	struct ic_services *ic; /* NULL: going */
 	struct conn *waiter;	/* asked it to shut down, or to restart; NULL = nobody waits */
 	bool agreed;		/* to that */
@@ -159,6 +163,8 @@ struct guest *guest_new(struct root *r);
 int guest_wire(struct guest *g, struct hv_partition *p, const char *wishes);
 /* Its partition runs no more: takes it apart, in the end from a posted call, and frees it. */
 void guest_end(struct guest *g);
+/* One of what .closing counts has ended. */
+void guest_part_gone(struct guest *g);
 void root_note_fault(struct root *r, uint32_t partition, const char *name, const char *why);
 /* The guest of that name, or number; NULL: the only one. NULL: *@why says why not. */
 struct guest *guest_find(struct root *r, const char *name, char *why, size_t n);
@@ -180,6 +186,9 @@ void control_request(struct conn *c, const char *text, size_t len,
 		     const int *fd); /* PROC_MAX_FDS */
 void control_removed(struct conn *c, struct disk *k);
 void control_swapped(struct conn *c, struct disk *k);
+
+/* control_net.c */
+void control_nic_removed(struct conn *c, struct nic *nic);
 
 /* control_guest.c */
 void control_guest_gone(struct guest *g); /* for who waits for that */

@@ -281,6 +281,7 @@ void switches_close(struct root *r)
 
 uint64_t switches_fds(const struct root *r)
 {
-	/* A capture has its file and what its writer waits for; the NATs' starter a socket. */
-	return r->cfg.nr_switches * HOST_FDS + 2 * ROOT_MAX_MIRRORS + 1;
+	/* Cables of all switches together. A capture has its file and what its writer waits for;
+	 * the NATs' starter a socket. */
+	return r->cfg.nr_switches * HOST_FDS + ROOT_MAX_JOINED + 2 * ROOT_MAX_MIRRORS + 1;
 }

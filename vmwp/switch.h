@@ -15,6 +15,7 @@
 
 struct root;
 struct guest;
+struct cable;
 
 /* What a port had done when somebody looked last, and at which rate it had got there. */
 struct look {
@@ -32,9 +33,12 @@ struct netsw {
 	struct port_tap *tap;	    /* internal, external: or NULL */
 	struct port_packet *packet; /* external: or NULL */
 	struct nat *nat;	    /* nat: or NULL */
-	struct port_test *test;	    /* or NULL */
-	int probe;		    /* a socket that sees the interfaces of the host, or -1 */
-	uint32_t guests;	    /* ports of theirs */
+	struct cable *uplink;	    /* joined: or NULL */
+	struct cable *joined;	    /* to switches of other roots, the newest first */
+	uint32_t nr_joined;
+	struct port_test *test; /* or NULL */
+	int probe;		/* a socket that sees the interfaces of the host, or -1 */
+	uint32_t guests;	/* ports of theirs */
 	struct look look[VSW_MAX_PORTS];
 };
 
@@ -87,6 +91,11 @@ int nics_add(struct guest *g, const char *wishes, char *why, size_t n);
  * @gone(ctx) called for it, possibly before this returns, when nothing of it is in use any more.
  */
 void nics_remove(struct guest *g, void (*gone)(void *ctx), void *ctx);
+/*
+ * Takes one that is there off its switch and away from the guest, which goes on. Its place is free
+ * when the guest has let go of it: then its waiter is told.
+ */
+void nic_remove(struct guest *g, uint32_t index);
 /* Whose port it is, and which of its NICs; NULL: the host's. */
 struct guest *nic_owner(const struct root *r, const struct vsw_port *p, uint32_t *index);
 

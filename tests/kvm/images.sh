@@ -90,7 +90,7 @@ unpack_kernel() {
 	die "$1: $tool does not give an ELF file of $size bytes"
 }
 
-l1_modules="virtio_pci virtio_blk kvm-amd"
+l1_modules="virtio_pci virtio_blk kvm-amd tun"
 l2_modules="hv_vmbus hv_storvsc hv_netvsc hv_utils hv_balloon uio_hv_generic sd_mod sg ext4"
 
 # copy_modules TREE VERSION TO MODULES...: with what they need, uncompressed, in a tree of their own
@@ -114,11 +114,16 @@ copy_modules() {
 	depmod -b "$to" "$version"
 }
 
+# has_all FOLDER: a kernel, with the modules that are needed now
+has_all() {
+	[ -e "$1/vmlinux" ] && [ "$(cat "$1/modules" 2>/dev/null)" = "$l1_modules $l2_modules" ]
+}
+
 # kernel FLAVOUR META: sets k to the folder of its files
 kernel() {
 	local name version tree
 	k=$cache/kernel-$1
-	[ ! -e "$k/vmlinux" ] || [ -n "${KVM_REFRESH:-}" ] || return 0
+	! has_all "$k" || [ -n "${KVM_REFRESH:-}" ] || return 0
 	name=$(LC_ALL=C apt-cache depends "$2" 2>/dev/null | sed -nE 's/^ *Depends: (linux-image-.*)/\1/p' | head -n 1)
 	if [ -z "$name" ]; then # without lists the meta package itself says it
 		package "$2"
@@ -126,7 +131,7 @@ kernel() {
 	fi
 	package "$name"
 	version=$(basename "$deb" .deb)
-	if [ ! -e "$cache/$version/vmlinux" ]; then
+	if ! has_all "$cache/$version"; then
 		say "unpacking $version"
 		tree=$work/$1
 		dpkg-deb -x "$deb" "$tree"
@@ -138,6 +143,7 @@ kernel() {
 		# shellcheck disable=SC2086
 		copy_modules "$tree" "$(cat "$cache/$version/version")" "$cache/$version" $l1_modules $l2_modules
 		unpack_kernel "$cache/$version/vmlinuz" "$cache/$version/vmlinux.new"
+		echo "$l1_modules $l2_modules" >"$cache/$version/modules"
 		mv "$cache/$version/vmlinux.new" "$cache/$version/vmlinux"
 		rm -rf "$tree"
 	fi

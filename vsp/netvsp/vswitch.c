@@ -25,10 +25,8 @@ const char *vsw_drop_name(enum vsw_drop why)
 const char *vsw_type_name(enum vsw_type t)
 {
 	static const char *const names[] = {
-		[VSW_PRIVATE] = "private",
-		[VSW_INTERNAL] = "internal",
-		[VSW_EXTERNAL] = "external",
-		[VSW_NAT] = "nat",
+		[VSW_PRIVATE] = "private", [VSW_INTERNAL] = "internal", [VSW_EXTERNAL] = "external",
+		[VSW_NAT] = "nat",	   [VSW_JOINED] = "joined",
 	};
 
 	return (unsigned)t < ARRAY_SIZE(names) ? names[t] : "unknown";

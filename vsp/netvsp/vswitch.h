@@ -26,13 +26,19 @@ struct vsw_port;
 #define VSW_MACS	  16384u /* learned, per switch */
 #define VSW_AGE_NS	  300000000000ull
 
-enum vsw_type { VSW_PRIVATE, VSW_INTERNAL, VSW_EXTERNAL, VSW_NAT };
+enum vsw_type {
+	VSW_PRIVATE,
+	VSW_INTERNAL,
+	VSW_EXTERNAL,
+	VSW_NAT,
+	VSW_JOINED, /* its uplink is the switch of another root */
+};
 
 /* What a port is to the rules of forwarding (spec section 3.1). */
 enum vsw_role {
 	VSW_GUEST,
 	VSW_HOST,   /* the host's own interface (internal), or the NAT */
-	VSW_UPLINK, /* a trunk to the world (external) */
+	VSW_UPLINK, /* a trunk to the world (external), or to another switch (joined) */
 };
 
 /* name, text for people and counters */

@@ -7,6 +7,6 @@ mount -t sysfs sys /sys
 modprobe -a virtio_pci virtio_blk
 until [ -b /dev/vda ]; do sleep 0.1; done
 mount -t ext4 /dev/vda /mnt || exec sh
-modprobe kvm-amd # the disk has no modules
+modprobe -a kvm-amd tun # the disk has no modules
 for d in dev proc sys; do mount --move /$d /mnt/$d; done
 exec switch_root /mnt /harness/l1/main.sh

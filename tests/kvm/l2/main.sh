@@ -91,6 +91,48 @@ keep_busy() {
 not_busy() { kill "$busy"; }
 in_flight() { awk '{ exit $1 + $2 == 0 }' "/sys/block/$1/inflight"; }
 
+# ---- synthetic NICs -------------------------------------------------------------------------------
+
+# nic_of MAC: the name of its interface
+nic_of() {
+	local d
+	for d in /sys/class/net/*; do
+		[ "$(cat "$d/address")" = "$1" ] && echo "${d##*/}" && return
+	done
+	return 1
+}
+
+nics() {
+	local mac
+	for mac; do nic_of "$mac" || return 1; done
+}
+
+driven_by_netvsc() { [ "$(basename "$(readlink "/sys/class/net/$1/device/driver")")" = hv_netvsc ]; }
+
+# vmbus_of_nic DEV: the folder of its device on the bus
+vmbus_of_nic() { readlink -f "/sys/class/net/$1/device"; }
+netvsc_channels() { find "$(vmbus_of_nic "$1")/channels" -mindepth 1 -maxdepth 1 | wc -l; }
+netvsc_channels_used() {
+	local c
+	for c in "$(vmbus_of_nic "$1")"/channels/*; do
+		echo "$c: $(cat "$c/cpu") $(cat "$c/interrupts") $(cat "$c/events")"
+		[ "$(cat "$c/interrupts")" -gt 0 ] || return 1
+	done
+}
+
+# carrier DEV 0|1: what the interface, which is up, sees of its cable
+carrier() { [ "$(cat "/sys/class/net/$1/carrier")" = "$2" ]; }
+
+# dhcp DEV: has an address from whoever gives one
+dhcp() {
+	# shellcheck disable=SC2016
+	echo '#!/bin/sh
+[ "$1" != bound ] || exec /bin/busybox ip addr add "$ip/$mask" dev "$interface"' >/tmp/dhcp
+	chmod +x /tmp/dhcp
+	/bin/busybox ip link set "$1" up
+	/bin/busybox udhcpc -i "$1" -n -q -f -t 10 -T 2 -s /tmp/dhcp
+}
+
 # Orderly: the kernel runs /sbin/poweroff or reboot, and that asks the first program, which this is.
 asked=
 restart=

@@ -44,6 +44,10 @@ static const struct {
 	{ "{\"do\":\"net-policy\",\"port\":\"lan/a\",\"policy\":\"spoof=on\"}", "net-policy" },
 	{ "{\"do\":\"net-mirror\",\"port\":\"lan/a\",\"file\":\"/f\"}", "net-mirror" },
 	{ "{\"do\":\"net-mirror\",\"port\":\"lan/a\"}", "net-mirror" },
+	{ "{\"do\":\"nic-add\",\"nic\":\"switch=lan\"}", "nic-add" },
+	{ "{\"do\":\"nic-add\",\"nic\":\"switch=lan\",\"guest\":\"a\"}", "nic-add" },
+	{ "{\"do\":\"nic-remove\",\"port\":\"lan/a\",\"wait_ms\":1}", "nic-remove" },
+	{ "{\"do\":\"switch-join\",\"switch\":\"lan\",\"port\":\"b\"}", "switch-join" },
 };
 
 START_TEST(legal_requests)
@@ -97,6 +101,9 @@ static const struct {
 	{ TEXT("{\"do\":\"net-link\",\"port\":\"lan/a\",\"up\":\"up\"}"), EINVAL, "wrong type" },
 	{ TEXT("{\"do\":\"net-policy\",\"port\":\"lan/a\"}"), EINVAL, "needs \"policy\"" },
 	{ TEXT("{\"do\":\"net-mirror\",\"file\":\"/f\"}"), EINVAL, "needs \"port\"" },
+	{ TEXT("{\"do\":\"nic-add\",\"guest\":\"a\"}"), EINVAL, "needs \"nic\"" },
+	{ TEXT("{\"do\":\"nic-remove\",\"port\":1}"), EINVAL, "wrong type" },
+	{ TEXT("{\"do\":\"switch-join\",\"switch\":\"lan\"}"), EINVAL, "needs \"port\"" },
 	{ TEXT("{\"do\":\"disk-remove\",\"dsk\":\"0:0\"}"), EINVAL, "no key \"dsk\"" },
 	{ TEXT("{\"do\":\"inspect\",\"disk\":\"0:0\"}"), EINVAL, "no key \"disk\"" },
 	{ TEXT("{\"do\":\"reboot\"}"), ENOSYS, "nothing that this root can do" },

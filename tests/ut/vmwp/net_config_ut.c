@@ -97,6 +97,12 @@ START_TEST(switch_host)
 	ck_assert(sw.existing);
 	sw = the_switch("name=wan,type=external,iface=eth0");
 	ck_assert_str_eq(sw.iface, "eth0");
+	sw = the_switch("name=far,type=joined,root=/run/a");
+	ck_assert_str_eq(sw.root, "/run/a");
+	ck_assert_str_eq(sw.of, "far");
+	ck_assert_int_eq(sw.cable, -1);
+	sw = the_switch("name=far,type=joined,of=lan,root=a");
+	ck_assert_str_eq(sw.of, "lan");
 	sw = the_switch("name=n,type=nat");
 	ck_assert_uint_eq(ntohl(sw.nat.network.s_addr), 0x0a000200);
 	ck_assert_uint_eq(sw.nat.prefix, 24);
@@ -141,11 +147,18 @@ static const struct {
 	{ "name=a/b,type=nat", "name=a/b: 1 to 31 letters" },
 	{ "name=a b,type=nat", "1 to 31 letters" },
 	{ "name=12345678901234567890123456789012,type=nat", "1 to 31 letters" },
-	{ "name=lan,type=public", "type=public: allowed are private internal external nat" },
+	{ "name=lan,type=public", "type=public: allowed are private internal external nat joined" },
 	{ "name=lan,tpye=nat", "unknown key 'tpye' (keys: name type tap" },
 	{ "name=lan,type=nat,mode=hub", "mode=hub: allowed are hyper-v bridge" },
 	{ "name=lan,type=external", "type=external needs tap=NAME" },
 	{ "name=lan,type=external,tap=t0,iface=eth0", "not both" },
+	{ "name=lan,type=joined", "type=joined needs root=SOCKET" },
+	{ "name=lan,type=joined,of=lan", "type=joined needs root=SOCKET" },
+	{ "name=lan,type=joined,root=/a,tap=t0", "tap=t0: only internal and external" },
+	{ "name=lan,type=joined,root=", "root= has no value" },
+	{ "name=lan,type=joined,root=/a,of=b/c", "of=b/c: 1 to 31 letters" },
+	{ "name=lan,type=private,root=/a", "root=: only type=joined has it, not private" },
+	{ "name=lan,type=nat,of=lan", "of=: only type=joined has it, not nat" },
 	{ "name=lan,type=private,tap=t0", "tap=t0: only internal and external" },
 	{ "name=lan,type=nat,tap=t0", "tap=t0: only internal and external" },
 	{ "name=lan,type=internal,iface=eth0", "iface=eth0: only type=external" },
