@@ -129,19 +129,19 @@ static void crashed(void *ctx, const struct hv_kvm_crash *c)
 	struct machine *m = ctx;
 	char text[96];
 
+	m->panics++;
+	if (m->panicked)
+		return; /* a guest may say so again and again, and gains nothing by it */
 	snprintf(text, sizeof(text), "guest panic on VP %u: RIP %#" PRIx64 " RSP %#" PRIx64, c->vp,
 		 c->param[2], c->param[4]);
 	log_ratelimited(LOG_ERROR, "%s: %s RAX %#" PRIx64 " error %#" PRIx64 " OS id %#" PRIx64,
 			m->cfg->name, text, c->param[3], c->param[0], c->param[1]);
 	root_note_fault(m->root, hv_partition_id(hv_kvm_partition(m->kvm)), m->cfg->name, text);
-	m->panics++;
 	if (m->cfg->on_panic == MACHINE_PAUSE) {
 		hv_kvm_pause(m->kvm);
 		log_info("%s: paused as it was", m->cfg->name);
 		return;
 	}
-	if (m->panicked)
-		return; /* a guest may say so again and again, and gains nothing by it */
 	m->panicked = true;
 	loop_timer_arm(m->root->loop, &m->panic_timer, PANIC_NS);
 }

@@ -124,6 +124,7 @@ harness() {
 	cp -r "$here/host" "$here/cases" "$to/"
 	mkdir -p "$to/tools"
 	ln -f "$cache/probe" "$cache/exit" "$to/tools/" 2>/dev/null || cp "$cache/probe" "$cache/exit" "$to/tools/"
+	"$here/payload/build.sh" "$to/tools/payload" || die "cannot build the payload"
 	mkdir -p "$run/overlay/harness"
 	cp -r "$here/l2" "$here/cases" "$run/overlay/harness/"
 	(cd "$run/overlay" && find . | cpio --quiet -o -H newc -R 0:0) >"$run/overlay.img"
