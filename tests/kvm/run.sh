@@ -270,7 +270,7 @@ watch() {
 	local seen=0 count text limit still last=$SECONDS
 	alive=$SECONDS boot_start=$SECONDS current='' finished='' lost=''
 	while [ -z "$lost" ]; do
-		kill -0 "$job" 2>/dev/null || lost="it ended"
+		kill -0 "$job" 2>/dev/null || { wait "$job" && lost="it ended" || lost="it ended with status $?"; }
 		# Where this stood still, by a stop or a sleeping machine, so did level 1.
 		still=$((SECONDS - last))
 		last=$SECONDS

@@ -99,7 +99,7 @@ static void clock(void)
 
 static void memory(void)
 {
-	static const uint64_t nothing[] = { HOLE, 0xf8000000, 0xfed00000, 0xfffff000 };
+	static const uint64_t nothing[] = { HOLE, 0xf8000000, 0xfed00000, 0xffffe000 };
 	uint64_t got = 0;
 	bool good = true;
 
