@@ -34,17 +34,6 @@ static void synic_opened(struct hv_partition *p)
 	hv_synic_run_retry(p);
 }
 
-static int scontrol_write(struct hv_partition *p, struct hv_vp *v, uint64_t value)
-{
-	bool was_on = v->scontrol & HV_SCONTROL_ENABLE;
-
-	v->scontrol = value;
-	synic_publish(v);
-	if (!was_on && value & HV_SCONTROL_ENABLE)
-		synic_opened(p);
-	return 0;
-}
-
 static int page_write(struct hv_partition *p, struct hv_vp *v, struct hv_page_reg *reg,
 		      uint64_t value)
 {
@@ -82,6 +71,35 @@ static bool sint_has_content(const struct hv_vp *v, uint32_t sint)
 	return false;
 }
 
+/*
+ * A VP that was reset by another has lost what it was interrupted for, and a flag that is set
+ * already interrupts nobody. When it comes back it writes its registers again.
+ */
+static void remind(struct hv_partition *p, uint32_t vp)
+{
+	const struct hv_vp *v = &p->vp[vp];
+	uint32_t wanted = v->open_sints & ~v->polled_sints;
+
+	for (uint32_t sint = 0; sint < HV_SINT_COUNT; sint++)
+		if (wanted & 1u << sint && sint_has_content(v, sint))
+			p->ops->raise(p->backend, vp, sint);
+}
+
+static int scontrol_write(struct hv_partition *p, uint32_t vp, uint64_t value)
+{
+	struct hv_vp *v = &p->vp[vp];
+	bool was_on = v->scontrol & HV_SCONTROL_ENABLE;
+
+	v->scontrol = value;
+	synic_publish(v);
+	if (!(value & HV_SCONTROL_ENABLE))
+		return 0;
+	if (!was_on)
+		synic_opened(p);
+	remind(p, vp);
+	return 0;
+}
+
 static int sint_write(struct hv_partition *p, uint32_t vp, uint32_t sint, uint64_t value)
 {
 	struct hv_vp *v = &p->vp[vp];
@@ -117,7 +135,7 @@ int hv_synic_write(struct hv_partition *p, uint32_t vp, uint32_t reg, uint64_t v
 				  value);
 	switch (reg) {
 	case HV_MSR_SCONTROL:
-		return scontrol_write(p, v, value);
+		return scontrol_write(p, vp, value);
 	case HV_MSR_SIEFP:
 		return page_write(p, v, &v->siefp, value);
 	case HV_MSR_SIMP:

@@ -38,7 +38,7 @@ struct console {
 
 /* ---- output ------------------------------------------------------------------------ */
 
-static void drop_client(struct console *c);
+static void forget_client(struct console *c);
 
 static ssize_t put(const struct console *c, const void *data, size_t len)
 {
@@ -71,7 +71,7 @@ uint32_t console_write(struct console *c, const void *data, uint32_t len)
 		return len;
 	if (n < 0 && errno != EAGAIN) {
 		if (c->is_socket)
-			drop_client(c);
+			forget_client(c); /* who calls us has room: all of it is gone */
 		return len;
 	}
 	if (!c->out_added && loop_fd_add(c->loop, &c->out, POLLOUT))
@@ -133,10 +133,12 @@ static void readable(struct loop_fd *lf, uint32_t events)
 	if (got < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (got <= 0) {
-		if (c->is_socket)
-			drop_client(c);
-		else
+		if (c->is_socket) {
+			forget_client(c);
+			c->ops->room(c->ctx); /* what waits has nobody to wait for */
+		} else {
 			stop_input(c);
+		}
 		return;
 	}
 	for (ssize_t i = 0; i < got; i++) {
@@ -211,7 +213,7 @@ static int open_file(struct console *c, const char *path)
 /* ---- a socket -----------------------------------------------------------------------------------
  */
 
-static void drop_client(struct console *c)
+static void forget_client(struct console *c)
 {
 	stop_input(c);
 	if (c->out_added)
@@ -221,7 +223,6 @@ static void drop_client(struct console *c)
 		close(c->in.fd);
 	c->in.fd = c->out.fd = -1;
 	c->nr_typed = 0;
-	c->ops->room(c->ctx); /* what waits has nobody to wait for */
 }
 
 static void client_came(struct loop_fd *lf, uint32_t events)

@@ -23,7 +23,8 @@ struct console;
 
 struct console_ops {
 	uint32_t (*typed)(void *ctx, const void *data, uint32_t len); /* returns how much fitted */
-	void (*room)(void *ctx);   /* console_write() is worth trying again */
+	/* console_write() is worth trying again. Never from inside of it. */
+	void (*room)(void *ctx);
 	void (*escape)(void *ctx); /* Ctrl-A x */
 };
 

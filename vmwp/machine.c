@@ -151,20 +151,20 @@ static void crashed(void *ctx, const struct hv_kvm_crash *c)
 	const char *why = panic_line_text(&m->died_of);
 	char text[96 + PANIC_LINE_MAX];
 
+	m->panics++;
+	if (m->panicked)
+		return; /* a guest may say so again and again, and gains nothing by it */
 	snprintf(text, sizeof(text), "guest panic on VP %u: RIP %#" PRIx64 " RSP %#" PRIx64 "%s%s",
 		 c->vp, c->param[2], c->param[4], *why ? ": " : "", why);
 	log_ratelimited(LOG_ERROR, "%s: %s", m->cfg->name, text);
 	log_ratelimited(LOG_ERROR, "%s: RAX %#" PRIx64 " error %#" PRIx64 " OS id %#" PRIx64,
 			m->cfg->name, c->param[3], c->param[0], c->param[1]);
 	root_note_fault(m->root, hv_partition_id(hv_kvm_partition(m->kvm)), m->cfg->name, text);
-	m->panics++;
 	if (m->cfg->on_panic == MACHINE_PAUSE) {
 		machine_pause(m, true);
 		log_info("%s: paused as it was", m->cfg->name);
 		return;
 	}
-	if (m->panicked)
-		return; /* a guest may say so again and again, and gains nothing by it */
 	m->panicked = true;
 	loop_timer_arm(m->root->loop, &m->panic_timer, PANIC_NS);
 }

@@ -47,14 +47,14 @@ void kvm_console_update(struct hv_kvm *k, bool was_read)
 		post(k);
 }
 
-/* One piece; false: nothing more now. */
-static bool drain(struct hv_kvm *k)
+/* One piece; false: nothing more now. @left: of what may be taken, less this. */
+static bool drain_piece(struct hv_kvm *k, uint32_t *left)
 {
 	uint8_t buf[CHUNK];
 	uint32_t n, taken;
 
 	pthread_mutex_lock(&k->pio_lock);
-	n = kvm_uart_peek(&k->pio.uart, buf, sizeof(buf));
+	n = kvm_uart_peek(&k->pio.uart, buf, *left < sizeof(buf) ? *left : sizeof(buf));
 	pthread_mutex_unlock(&k->pio_lock);
 	if (!n)
 		return false;
@@ -65,7 +65,17 @@ static bool drain(struct hv_kvm *k)
 	k->uart_full = taken < n;
 	set_line(k, kvm_uart_irq(&k->pio.uart));
 	pthread_mutex_unlock(&k->pio_lock);
+	*left -= taken;
 	return taken == n;
+}
+
+/* What was there when it began. A guest that goes on talking posts the next turn itself. */
+static void drain(struct hv_kvm *k)
+{
+	uint32_t left = KVM_UART_TX;
+
+	while (drain_piece(k, &left))
+		;
 }
 
 static void serve(struct loop_call *call)
@@ -78,8 +88,7 @@ static void serve(struct loop_call *call)
 	hungry = wants_input(k);
 	k->uart_hungry &= !hungry;
 	pthread_mutex_unlock(&k->pio_lock);
-	while (drain(k))
-		;
+	drain(k);
 	if (hungry && k->ops->console_hungry)
 		k->ops->console_hungry(k->ctx);
 }
@@ -94,8 +103,7 @@ void hv_kvm_console_room(struct hv_kvm *k)
 	pthread_mutex_lock(&k->pio_lock);
 	k->uart_full = false;
 	pthread_mutex_unlock(&k->pio_lock);
-	while (drain(k))
-		;
+	drain(k);
 }
 
 uint32_t hv_kvm_console_input(struct hv_kvm *k, const void *data, uint32_t len)

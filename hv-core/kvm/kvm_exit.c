@@ -27,9 +27,13 @@ static enum kvm_pio_action port_once(struct kvm_vcpu *v, uint8_t *data)
 		memcpy(&value, data, size);
 		action = kvm_pio_write(&k->pio, port, size, value);
 	}
-	if (port - KVM_PORT_COM1 < KVM_UART_PORTS)
-		kvm_console_update(k, in);
 	return action;
+}
+
+/* Also when only a part of a wide access is for it. */
+static bool is_uart(uint32_t port, uint32_t size)
+{
+	return port + size > KVM_PORT_COM1 && port < KVM_PORT_COM1 + KVM_UART_PORTS;
 }
 
 static bool serve_port(struct kvm_vcpu *v)
@@ -41,6 +45,8 @@ static bool serve_port(struct kvm_vcpu *v)
 	pthread_mutex_lock(&k->pio_lock);
 	for (uint32_t i = 0; i < v->run->io.count && action == KVM_PIO_NOTHING; i++)
 		action = port_once(v, data + (size_t)i * v->run->io.size);
+	if (is_uart(v->run->io.port, v->run->io.size))
+		kvm_console_update(k, v->run->io.direction == KVM_EXIT_IO_IN);
 	pthread_mutex_unlock(&k->pio_lock);
 	if (action == KVM_PIO_POWEROFF)
 		kvm_end(k, HV_KVM_POWEROFF, "the guest switched off");

@@ -47,7 +47,8 @@ struct kvm_vcpu {
 	/* One question to the loop at a time; the answer is there when .asking is false again. */
 	struct loop_call ask_call;
 	void (*ask)(struct kvm_vcpu *v);
-	bool asking; /* under vm->lock */
+	bool asking;		 /* under vm->lock */
+	pthread_cond_t answered; /* .. one each: an answer wakes who asked, however many ask */
 	union {
 		struct {
 			uint64_t input, param[2], sint, result;
@@ -78,7 +79,7 @@ struct hv_kvm {
 	bool stopping;		/* VPs were told to leave */
 	struct loop_call end_call;
 
-	/* Under .lock; cond: paused, asking and quit changed. */
+	/* Under .lock; cond: paused and quit changed. */
 	pthread_mutex_t lock;
 	pthread_cond_t cond;
 	enum hv_kvm_end end_how;

@@ -51,7 +51,7 @@ static void answer(struct loop_call *call)
 	v->ask(v);
 	pthread_mutex_lock(&k->lock);
 	v->asking = false;
-	pthread_cond_broadcast(&k->cond);
+	pthread_cond_signal(&v->answered);
 	pthread_mutex_unlock(&k->lock);
 }
 
@@ -67,7 +67,7 @@ void kvm_vcpu_ask(struct kvm_vcpu *v, void (*fn)(struct kvm_vcpu *v))
 	loop_post(k->loop, &v->ask_call);
 	pthread_mutex_lock(&k->lock);
 	while (v->asking)
-		pthread_cond_wait(&k->cond, &k->lock);
+		pthread_cond_wait(&v->answered, &k->lock);
 	pthread_mutex_unlock(&k->lock);
 }
 

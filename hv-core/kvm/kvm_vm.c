@@ -389,6 +389,7 @@ static void init(struct hv_kvm *k, struct loop *loop, const struct hv_kvm_config
 		v->vm = k;
 		v->index = i;
 		v->fd = -1;
+		pthread_cond_init(&v->answered, NULL);
 		v->ended_call.fn = vcpu_ended;
 	}
 }
@@ -430,6 +431,8 @@ void hv_kvm_destroy(struct hv_kvm *k)
 			close(k->guard[i]);
 	if (k->dev >= 0)
 		close(k->dev);
+	for (uint32_t i = 0; i < k->boot.nr_vps; i++)
+		pthread_cond_destroy(&k->vcpu[i].answered);
 	pthread_mutex_destroy(&k->lock);
 	pthread_cond_destroy(&k->cond);
 	pthread_mutex_destroy(&k->pio_lock);

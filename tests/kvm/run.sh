@@ -124,6 +124,7 @@ harness() {
 	cp -r "$here/host" "$here/cases" "$to/"
 	mkdir -p "$to/tools"
 	ln -f "$cache/probe" "$cache/exit" "$to/tools/" 2>/dev/null || cp "$cache/probe" "$cache/exit" "$to/tools/"
+	"$here/payload/build.sh" "$to/tools/payload" || die "cannot build the payload"
 	mkdir -p "$run/overlay/harness"
 	cp -r "$here/l2" "$here/cases" "$run/overlay/harness/"
 	mkdir -p "$run/overlay/harness/tools"
@@ -272,7 +273,7 @@ watch() {
 	local seen=0 count text limit still last=$SECONDS
 	alive=$SECONDS boot_start=$SECONDS current='' finished='' lost=''
 	while [ -z "$lost" ]; do
-		kill -0 "$job" 2>/dev/null || lost="it ended"
+		kill -0 "$job" 2>/dev/null || { wait "$job" && lost="it ended" || lost="it ended with status $?"; }
 		# Where this stood still, by a stop or a sleeping machine, so did level 1.
 		still=$((SECONDS - last))
 		last=$SECONDS

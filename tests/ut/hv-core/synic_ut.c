@@ -435,6 +435,28 @@ START_TEST(masked_sint)
 }
 END_TEST
 
+/* A VP that comes back hears of what it had not looked at; a set flag would interrupt nobody. */
+START_TEST(registers_written_again)
+{
+	up(1);
+	ck_assert_int_eq(sig(9), 0);
+	ck_assert_uint_eq(fake_guest_interrupts(rig, 0), 1);
+	ck_assert_int_eq(sig(9), 0);
+	ck_assert_uint_eq(fake_guest_interrupts(rig, 0), 1);
+	ck_assert_int_eq(wr(HV_MSR_SCONTROL, 1), 0);
+	ck_assert_uint_eq(fake_guest_interrupts(rig, 0), 2);
+	ck_assert(fake_guest_take_event(rig, 0, 9));
+	ck_assert_int_eq(wr(HV_MSR_SCONTROL, 1), 0); /* nothing waits */
+	ck_assert_uint_eq(fake_guest_interrupts(rig, 0), 2);
+	ck_assert_int_eq(post(0, "x"), 0);
+	ck_assert_int_eq(wr(HV_MSR_SCONTROL, 0), 0);
+	ck_assert_int_eq(wr(HV_MSR_SCONTROL, 1), 0);
+	ck_assert_uint_eq(fake_guest_interrupts(rig, 0), 4);
+	expect_message(0, "x", false);
+	rig_down();
+}
+END_TEST
+
 START_TEST(polling_sint)
 {
 	up(1);
@@ -515,5 +537,5 @@ RIG_MAIN("hv-core/synic", registers_at_reset, registers_that_are_refused, regist
 	 message_arguments, occupied_slot_asks_for_eom, length_in_the_slot_is_bounded,
 	 nothing_of_the_last_message_remains, guest_without_eom_is_served_by_the_timer,
 	 eom_without_clearing, garbage_in_the_pages, synic_off_keeps_messages_back, masked_sint,
-	 polling_sint, event_arguments, only_the_first_signal_interrupts,
+	 registers_written_again, polling_sint, event_arguments, only_the_first_signal_interrupts,
 	 taking_flags_finds_each_once)

@@ -184,6 +184,26 @@ START_TEST(slow_client)
 }
 END_TEST
 
+/* What is written to one who is gone is gone with him; there is no room to speak of inside that. */
+START_TEST(client_gone_before_it_is_known)
+{
+	int a;
+
+	ck_assert_int_eq(up(temporary("unix:")), 0);
+	a = client();
+	close(a);
+	room = 0;
+	ck_assert_uint_eq(console_write(con, "lost", 4), 4);
+	ck_assert_uint_eq(room, 0);
+	turns();
+	a = client();
+	ck_assert_uint_eq(console_write(con, "next", 4), 4);
+	close(a);
+	down();
+	unlink(path);
+}
+END_TEST
+
 START_TEST(typing_that_does_not_fit)
 {
 	int a;
@@ -248,8 +268,13 @@ END_TEST
 
 int main(void)
 {
-	const TTest *const tests[] = { bad_places,  file_is_appended,	      socket_clients,
-				       slow_client, typing_that_does_not_fit, terminal };
+	const TTest *const tests[] = { bad_places,
+				       file_is_appended,
+				       socket_clients,
+				       slow_client,
+				       client_gone_before_it_is_known,
+				       typing_that_does_not_fit,
+				       terminal };
 	Suite *s = suite_create("vmwp/console");
 	TCase *tc = tcase_create("console");
 	SRunner *sr;

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+/* A VM on the KVM that is played (fake_kvm.h), its owner, and a kernel. For one test program. */
+#ifndef HVBUS_TESTS_UT_HV_CORE_KVM_RIG_H
+#define HVBUS_TESTS_UT_HV_CORE_KVM_RIG_H
+
+#include "tests/ut/hv-core/hv_rig.h"
+
+#include <elf.h>
+
+#include "hv-core/kvm/kvm.h"
+#include "hv-core/port.h"
+#include "hv-core/synic.h"
+#include "tests/ut/hv-core/fake_kvm.h"
+
+#define MEMORY	 (64ull << 20)
+#define MESSAGES 0x200000ull
+#define EVENTS	 0x201000ull
+#define INPUT	 0x202000ull
+
+static struct hv_kvm *vm;
+static struct hv_partition *part;
+static char why[512], said[4096], end_why[200];
+static uint32_t nr_said, ends, crashes, said_limit, retries, heard;
+static enum hv_kvm_end how;
+static struct hv_kvm_crash crash;
+
+static void on_end(void *ctx, enum hv_kvm_end h, const char *w)
+{
+	ck_assert_ptr_eq(ctx, &vm);
+	ends++;
+	how = h;
+	snprintf(end_why, sizeof(end_why), "%s", w);
+}
+
+static void on_crash(void *ctx, const struct hv_kvm_crash *c)
+{
+	(void)ctx;
+	crashes++;
+	crash = *c;
+}
+
+static uint32_t on_console(void *ctx, const void *data, uint32_t len)
+{
+	uint32_t n = said_limit - nr_said < len ? said_limit - nr_said : len;
+
+	(void)ctx;
+	memcpy(said + nr_said, data, n);
+	nr_said += n;
+	return n;
+}
+
+static int make_kernel(void)
+{
+	static struct {
+		Elf64_Ehdr e;
+		Elf64_Phdr p;
+		uint8_t code[16];
+	} elf;
+	int fd = memfd_create("kernel", MFD_CLOEXEC);
+
+	memcpy(elf.e.e_ident, ELFMAG, SELFMAG);
+	elf.e.e_ident[EI_CLASS] = ELFCLASS64;
+	elf.e.e_ident[EI_DATA] = ELFDATA2LSB;
+	elf.e.e_type = ET_EXEC;
+	elf.e.e_machine = EM_X86_64;
+	elf.e.e_entry = 0x1000000;
+	elf.e.e_phoff = sizeof(elf.e);
+	elf.e.e_phentsize = sizeof(elf.p);
+	elf.e.e_phnum = 1;
+	elf.p = (Elf64_Phdr){ .p_type = PT_LOAD,
+			      .p_offset = offsetof(typeof(elf), code),
+			      .p_paddr = 0x1000000,
+			      .p_filesz = 16,
+			      .p_memsz = 16 };
+	ck_assert_int_eq(write(fd, &elf, sizeof(elf)), sizeof(elf));
+	return fd;
+}
+
+static int create(uint32_t nr_vps)
+{
+	static const struct hv_kvm_ops ops = { on_end, on_crash, on_console, NULL };
+	struct hv_kvm_config cfg = { .name = "test",
+				     .memory = MEMORY,
+				     .nr_vps = nr_vps,
+				     .initrd = -1,
+				     .kernel = make_kernel() };
+	int err;
+
+	nr_said = ends = crashes = retries = heard = 0;
+	said_limit = sizeof(said);
+	fake.sint2 = 0xf3;
+	ck_assert_int_eq(loop_create(&rig_loop, NULL), 0);
+	err = hv_kvm_create(&vm, rig_loop, &cfg, &ops, &vm, why, sizeof(why));
+	part = err ? NULL : hv_kvm_partition(vm);
+	if (err) {
+		loop_destroy(rig_loop);
+		close(cfg.kernel);
+	}
+	return err;
+}
+
+static void up(uint32_t nr_vps, fake_guest guest)
+{
+	fake.guest = guest;
+	ck_assert_msg(!create(nr_vps), "%s", why);
+	ck_assert_msg(!hv_kvm_start(vm, why, sizeof(why)), "%s", why);
+}
+
+static void until(const uint32_t *what, uint32_t n)
+{
+	for (int i = 0; i < 5000 && load_relaxed(what) < n; i++)
+		loop_turn(rig_loop, 1000000);
+	ck_assert_uint_ge(load_relaxed(what), n);
+}
+
+static void down(void)
+{
+	hv_kvm_stop(vm);
+	until(&ends, 1);
+	hv_kvm_destroy(vm);
+	loop_destroy(rig_loop);
+	fake.failing = 0;
+}
+
+static void *guest_page(uint64_t gpa)
+{
+	return hv_gpa_ptr(hv_partition_gpa(part), gpa, 4096);
+}
+
+static uint64_t rings(int fd)
+{
+	uint64_t n = 0;
+
+	return read(fd, &n, sizeof(n)) == sizeof(n) ? n : 0;
+}
+
+#endif
