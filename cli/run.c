@@ -158,7 +158,7 @@ static const struct cli_option options[] = {
 	{ "console", "WHERE", "stdio (default), file:FILE, or unix:SOCKET for one client",
 	  set_console },
 	{ "on-panic", "WHAT",
-	  "exit (default), reboot: after 10 s, or when the guest resets; pause: at once, as it is",
+	  "exit (default), reboot: when the guest resets or is silent for 10 s; pause: at once",
 	  set_on_panic },
 	{ "name", "NAME", "of the machine, for people and addresses (default vm)", set_name },
 	{ "control", "S", "Unix socket for `hvbus inspect`, `shutdown`, `disk`, `net`, `attach`",

@@ -21,7 +21,10 @@
 #include "vmwp/panic_line.h"
 #include "vmwp/root_priv.h"
 
-/* After a panic the rest of the text, the unload and the guest's own reset may follow. */
+/*
+ * After a panic the rest of the text, the unload and the guest's own reset may follow, or a second
+ * kernel that saves what the first one knew. It is over when nothing is heard for so long.
+ */
 #define PANIC_NS     10000000000ull
 /* A kernel that does not get far would otherwise be started again and again for ever. */
 #define QUICK_NS     1000000000ull
@@ -38,6 +41,7 @@ struct machine {
 	bool resetting; /* by its button */
 	struct panic_line died_of;
 	uint32_t panics, quick_resets;
+	uint64_t exits_seen; /* of all VPs, when the panic's timer was armed */
 	uint64_t start_ns;
 };
 
@@ -138,10 +142,45 @@ static void ended(void *ctx, enum hv_kvm_end how, const char *why)
 		reset(m); /* by itself, or because it had panicked for long enough */
 }
 
+static void add_up(void *ctx, const char *reason, uint64_t n)
+{
+	(void)reason;
+	*(uint64_t *)ctx += n;
+}
+
+/* What a kernel that only waits for its end does not make. */
+static uint64_t all_exits(const struct machine *m)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t vp = 0; vp < m->cfg->nr_vps; vp++)
+		hv_kvm_exits(m->kvm, vp, add_up, &sum);
+	return sum;
+}
+
+static void await_panics_end(struct machine *m)
+{
+	m->exits_seen = all_exits(m);
+	loop_timer_arm(m->root->loop, &m->panic_timer, PANIC_NS);
+}
+
+/* A kernel in panic leaves the bus, so this is the next one. Its I/O makes no exits. */
+static bool joined_again(const struct machine *m)
+{
+	struct vmbus_server_stats st;
+
+	vmbus_server_stats(m->guest->bus, &st);
+	return !strcmp(st.state, "connected");
+}
+
 static void panic_is_over(struct loop_timer *t)
 {
 	struct machine *m = container_of(t, struct machine, panic_timer);
 
+	if (joined_again(m) || all_exits(m) != m->exits_seen) {
+		await_panics_end(m);
+		return;
+	}
 	hv_kvm_stop(m->kvm); /* ended() knows what for */
 }
 
@@ -166,7 +205,7 @@ static void crashed(void *ctx, const struct hv_kvm_crash *c)
 		return;
 	}
 	m->panicked = true;
-	loop_timer_arm(m->root->loop, &m->panic_timer, PANIC_NS);
+	await_panics_end(m);
 }
 
 static uint32_t said(void *ctx, const void *data, uint32_t len)

@@ -2,7 +2,7 @@
 # shellcheck shell=dash
 # The guest begins anew with its devices intact, however it came to that: by itself in good order,
 # on request, in the middle of its I/O by each way to reset a PC, or by our reset button.
-# limit: 300
+# limit: 600
 # check: cloud/2
 # long: cloud/1 cloud/4 standard/2
 
