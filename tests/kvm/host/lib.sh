@@ -8,6 +8,7 @@
 #   mark NAME TEXT SECONDS     waits until the guest says `@@ TEXT...`; fails the case when not
 #   gone NAME SECONDS          waits for the end of the command; its status in $STATUS
 #   control NAME VERB ARGS...  `hvbus VERB ... --control ...`
+#   process_guest NAME ADDR... a child partition beside it on its switch lan, with iperf3's server
 #   check WHAT COMMAND...      one result
 #   root_copy FILE             a root file system of its own
 failed=0
@@ -151,6 +152,15 @@ control() {
 	local name=$1
 	shift
 	"$HVBUS" "$@" --control "$(socket "$name")"
+}
+
+# It ends with the machine.
+process_guest() {
+	local name=$1 keys=switch=lan,name=process,mtu=9000 a
+	shift
+	for a; do keys=$keys,addr=$a; done
+	"$HVBUS" attach --socket "$(socket "$name")" --netns new --nic "$keys" -- /usr/bin/iperf3 -s \
+		>"$CASE_DIR/process.log" 2>&1 &
 }
 
 end_all() {
