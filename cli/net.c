@@ -405,9 +405,9 @@ static int run_add(const struct net_args *a)
 
 static const char remove_usage[] =
 	"usage: hvbus net remove --socket S --port SWITCH/PORT [--wait SECONDS]\n\n"
-	"Take the NIC behind a port away from its guest, which sees it vanish. Its frames end at "
-	"once;\n"
-	"waits until the guest's driver has let go of it (default 5 s), or says that it has not: "
+	"Take the NIC behind a port away from its guest: first its cable, and when the guest "
+	"sends\n"
+	"nothing any more the NIC. Waits until it is gone (default 5 s), or says that it is not: "
 	"the\n"
 	"removal goes on.\n";
 

@@ -265,9 +265,9 @@ static void waited_enough(struct conn *c, void *what)
 
 	nic->waiter = NULL;
 	conn_answer(c, control_error(-EINPROGRESS,
-				     "the NIC is off its switch, but partition %u (%s) has not let "
-				     "go of it yet. The removal goes on; its place among the "
-				     "guest's NICs is free when it is over",
+				     "the NIC's cable is out, but partition %u (%s) has not let go "
+				     "of it yet. The removal goes on; its place among the guest's "
+				     "NICs is free when it is over",
 				     hv_partition_id(nic->guest->partition),
 				     hv_partition_name(nic->guest->partition)));
 }
@@ -288,6 +288,9 @@ json_t *control_nic_remove(struct control_call *c)
 	g = nic_owner(c->root, p, &index);
 	if (!g)
 		return control_error(-EINVAL, "%s/%s: is no guest's NIC", sw->cfg.name,
+				     vsw_port_name(p));
+	if (g->nic[index].guest)
+		return control_error(-EALREADY, "%s/%s: is being removed already", sw->cfg.name,
 				     vsw_port_name(p));
 	log_info("partition %u (%s): NIC %u is removed", hv_partition_id(g->partition),
 		 hv_partition_name(g->partition), index);

@@ -11,6 +11,11 @@
 #include "base/log.h"
 #include "vmwp/root_priv.h"
 
+/* How long a NIC that is to go has sent nothing, and how long that is waited for. */
+#define LOOK_NS	    100000000ull
+#define QUIET_LOOKS 5u
+#define MOST_LOOKS  30u
+
 static const struct vsw_port *port_of_mac(const struct netsw *sw, const uint8_t mac[NET_MAC_LEN])
 {
 	const struct vsw_port *p = NULL;
@@ -175,13 +180,6 @@ static void take_out(struct guest *g, struct nic *nic, void (*gone)(void *ctx), 
 	netvsp_destroy(vsp, gone, ctx);
 }
 
-void nics_remove(struct guest *g, void (*gone)(void *ctx), void *ctx)
-{
-	for (uint32_t i = 0; i < g->nr_nics; i++)
-		if (g->nic[i].vsp)
-			take_out(g, &g->nic[i], gone, ctx);
-}
-
 /* Posted: who asked for it may not be answered while it asks. */
 static void nic_ended(struct loop_call *call)
 {
@@ -201,13 +199,53 @@ static void nic_is_gone(void *ctx)
 	loop_post(nic->guest->root->loop, &nic->gone_call);
 }
 
-void nic_remove(struct guest *g, uint32_t index)
+/*
+ * Linux waits for the completion of all it has sent, and once it has seen the rescind it looks at
+ * none any more. So its cable is pulled first, and what it sends is answered until that ends.
+ */
+static void look_if_quiet(struct loop_timer *t)
+{
+	struct nic *nic = container_of(t, struct nic, quiet_timer);
+	struct netvsp_stats st;
+
+	netvsp_stats(nic->vsp, &st);
+	nic->quiet = st.tx_requests == nic->tx_requests ? nic->quiet + 1 : 0;
+	nic->tx_requests = st.tx_requests;
+	if (st.channels && nic->quiet < QUIET_LOOKS && ++nic->looks < MOST_LOOKS)
+		loop_timer_arm(nic->guest->root->loop, t, LOOK_NS);
+	else
+		take_out(nic->guest, nic, nic_is_gone, nic);
+}
+
+int nic_remove(struct guest *g, uint32_t index)
 {
 	struct nic *nic = &g->nic[index];
 
+	if (nic->guest)
+		return -EALREADY;
 	nic->guest = g;
+	nic->looks = nic->quiet = 0;
+	nic->tx_requests = UINT64_MAX;
 	nic->gone_call.fn = nic_ended;
-	take_out(g, nic, nic_is_gone, nic);
+	nic->quiet_timer.fire = look_if_quiet;
+	netvsp_set_link(nic->vsp, false);
+	look_if_quiet(&nic->quiet_timer);
+	return 0;
+}
+
+void nics_remove(struct guest *g, void (*gone)(void *ctx), void *ctx)
+{
+	for (uint32_t i = 0; i < g->nr_nics; i++) {
+		struct nic *nic = &g->nic[i];
+
+		if (!nic->vsp)
+			continue;
+		loop_timer_cancel(g->root->loop, &nic->quiet_timer);
+		if (nic->guest)
+			take_out(g, nic, nic_is_gone, nic);
+		else
+			take_out(g, nic, gone, ctx);
+	}
 }
 
 struct guest *nic_owner(const struct root *r, const struct vsw_port *p, uint32_t *index)

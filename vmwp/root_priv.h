@@ -51,7 +51,10 @@ struct nic {
 	struct netvsp *vsp; /* NULL: it is gone, or going */
 	struct netsw *sw;
 	struct guest *guest; /* of one that is going while its guest stays, or NULL */
-	struct conn *waiter; /* is told when that one is gone; NULL = nobody */
+	struct loop_timer quiet_timer;
+	uint32_t looks, quiet; /* how often it was looked whether it is quiet, and it was */
+	uint64_t tx_requests;  /* until then */
+	struct conn *waiter;   /* is told when that one is gone; NULL = nobody */
 	struct loop_call gone_call;
 };
 

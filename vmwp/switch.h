@@ -92,10 +92,11 @@ int nics_add(struct guest *g, const char *wishes, char *why, size_t n);
  */
 void nics_remove(struct guest *g, void (*gone)(void *ctx), void *ctx);
 /*
- * Takes one that is there off its switch and away from the guest, which goes on. Its place is free
- * when the guest has let go of it: then its waiter is told.
+ * Pulls the cable of one that is there and, when its guest sends nothing any more, or after three
+ * seconds, takes it off its switch and away from the guest, which goes on. Its place is free when
+ * the bus is done with it: then its waiter is told. -EALREADY: it is going.
  */
-void nic_remove(struct guest *g, uint32_t index);
+int nic_remove(struct guest *g, uint32_t index);
 /* Whose port it is, and which of its NICs; NULL: the host's. */
 struct guest *nic_owner(const struct root *r, const struct vsw_port *p, uint32_t *index);
 

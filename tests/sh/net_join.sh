@@ -39,7 +39,7 @@ S=$B_SOCKET
 port_is uplink '.role == "uplink" and .link and .device.kind == "root"' || fail "the uplink: $(cat "$T/j")"
 guest far switch=far,addr=10.9.0.2/24,mtu=4000
 in_guest far ping -c 2 -i 0.2 10.9.0.1 >/dev/null || fail "no answer from the other root's guest"
-in_guest far ping -c 1 -M do -s 3972 10.9.0.1 >/dev/null || fail "no answer to a large frame"
+in_guest far ping -c 1 -M 'do' -s 3972 10.9.0.1 >/dev/null || fail "no answer to a large frame"
 in_guest near iperf3 -s -1 >"$T/iperf.log" 2>&1 &
 PIDS="$PIDS $!"
 wait_for 5 listens near 5201

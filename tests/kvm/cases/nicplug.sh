@@ -17,8 +17,7 @@ host() {
 	vm a guest --append root=LABEL=hvbus-root --disk "path=$DISKS/root.ext4" \
 		--switch name=lan,type=private,guest-mac=on --nic switch=lan,name=keep,mac=$mac_keep
 	wait_for 20 control a net list || give_up "the machine does not answer"
-	"$HVBUS" attach --socket "$(socket a)" --netns new --nic switch=lan,name=process,addr=10.9.0.3/24,addr=10.9.1.3/24 \
-		-- /usr/bin/iperf3 -s >"$CASE_DIR/process.log" 2>&1 &
+	process_guest a 10.9.0.3/24 10.9.1.3/24
 	mark a ready 120
 	for i in $(seq $rounds); do
 		check "a NIC is added" control a net add --nic switch=lan,name=new,mac=$mac_new
@@ -44,7 +43,7 @@ port_gone() {
 
 guest() {
 	check "the first NIC comes" wait_for 30 nics $mac_keep
-	use $mac_keep 10.9.0.1
+	use_nic $mac_keep 10.9.0.1/24
 	check "a process answers" wait_for 60 ping -c 1 -W 1 10.9.0.3
 	say ready
 	for i in $(seq $rounds); do comes_and_goes "$i"; done
@@ -55,34 +54,13 @@ guest() {
 	say reloaded
 }
 
-# use MAC ADDRESS: its interface is up
-use() {
-	dev=$(nic_of "$1")
-	ip addr add "$2/24" dev "$dev"
-	ip link set "$dev" up
-}
-
 gone_nic() { ! nic_of "$1"; }
-received() { cat "/sys/class/net/$1/statistics/rx_bytes"; }
-has_received() { [ "$(received "$1")" -gt "$2" ]; }
-
-# load NIC ADDRESS: something comes in and goes out, until it ends by itself or is killed
-load() {
-	iperf3 --bidir -t 600 -c "$2" >/dev/null 2>&1 &
-	loader=$!
-	check "$1 is used" wait_for 60 has_received "$dev" $(($(received "$dev") + 1000000))
-}
-
-end_load() {
-	kill $loader
-	wait $loader
-}
 
 comes_and_goes() {
 	check "an added NIC comes" wait_for 30 nics $mac_new
-	use $mac_new 10.9.1.1
+	use_nic $mac_new 10.9.1.1/24
 	check "a process answers through it" wait_for 30 ping -c 1 -W 1 10.9.1.3
-	load "it" 10.9.1.3
+	begin_load 10.9.1.3
 	say "busy $1"
 	check "a removed NIC is gone" wait_for 60 gone_nic $mac_new
 	end_load
@@ -91,12 +69,12 @@ comes_and_goes() {
 }
 
 reload() {
-	load "the NIC" 10.9.0.3
+	begin_load 10.9.0.3
 	check "hv_netvsc is unloaded while it is used, $1" rmmod hv_netvsc
 	check "no NIC is left, $1" gone_nic $mac_keep
 	end_load
 	check "it is loaded again, $1" modprobe hv_netvsc
 	check "its NIC comes again, $1" wait_for 30 nics $mac_keep
-	use $mac_keep 10.9.0.1
+	use_nic $mac_keep 10.9.0.1/24
 	check "a process answers again, $1" wait_for 30 ping -c 1 -W 1 10.9.0.3
 }

@@ -9,6 +9,7 @@
 #   gone NAME SECONDS          waits for the end of the command; its status in $STATUS
 #   control NAME VERB ARGS...  `hvbus VERB ... --control ...`
 #   inspected NAME TEXT        `hvbus inspect` shows the text; inspected_json: its JSON, without spaces
+#   process_guest NAME ADDR... a child partition beside it on its switch lan, with iperf3's server
 #   check WHAT COMMAND...      one result
 #   root_copy FILE             a root file system of its own
 failed=0
@@ -157,6 +158,15 @@ control() {
 
 inspected() { "$HVBUS" inspect --socket "$(socket "$1")" | grep -qF -- "$2"; }
 inspected_json() { "$HVBUS" inspect --socket "$(socket "$1")" --json | tr -d ' \n' | grep -qF -- "$2"; }
+
+# It ends with the machine.
+process_guest() {
+	local name=$1 keys=switch=lan,name=process,mtu=9000 a
+	shift
+	for a; do keys=$keys,addr=$a; done
+	"$HVBUS" attach --socket "$(socket "$name")" --netns new --nic "$keys" -- /usr/bin/iperf3 -s \
+		>"$CASE_DIR/process.log" 2>&1 &
+}
 
 end_all() {
 	local name

@@ -120,6 +120,35 @@ netvsc_channels_used() {
 	done
 }
 
+# use_nic MAC ADDRESS/PREFIX: its interface is up, and its name in $dev
+use_nic() {
+	dev=$(nic_of "$1")
+	ip addr add "$2" dev "$dev"
+	ip link set "$dev" up
+}
+
+# transfer ADDRESS ARGS...: through iperf3, which may still be at the one before, or not have begun
+transfer() {
+	for _ in 1 2 3 4 5; do
+		iperf3 --connect-timeout 5000 -n 4M -c "$@" && return
+		sleep 1
+	done
+	return 1
+}
+
+# begin_load ADDRESS: something comes in and goes out at $dev until end_load
+begin_load() {
+	iperf3 --bidir -t 600 -c "$1" >/dev/null 2>&1 &
+	loader=$!
+	check "it is used" wait_for 60 has_received "$dev" $(($(received "$dev") + 1000000))
+}
+end_load() {
+	kill "$loader" 2>/dev/null
+	wait "$loader"
+}
+received() { cat "/sys/class/net/$1/statistics/rx_bytes"; }
+has_received() { [ "$(received "$1")" -gt "$2" ]; }
+
 # carrier DEV 0|1: what the interface, which is up, sees of its cable
 carrier() { [ "$(cat "/sys/class/net/$1/carrier")" = "$2" ]; }
 
