@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=dash
+# The storage driver of a data disk is unloaded and loaded ten times: each time both controllers
+# come with all their channels, and the file system has what was written before.
+# limit: 240
+# check: cloud/2
+# long: cloud/1 cloud/4 standard/2
+
+rounds=10
+
+host() {
+	local data=$DISKS/data.img
+	mkfs.ext4 -q "$data" 48M || give_up "mkfs.ext4 failed"
+	truncate -s 24M "$DISKS/second.img"
+	vm a guest --disk "path=$data" --disk "path=$DISKS/second.img,controller=1"
+	mark a "round 0" 120
+	bus_has a >"$CASE_DIR/before"
+	for i in $(seq $rounds); do
+		mark a "round $i" 90
+	done
+	bus_has a >"$CASE_DIR/after"
+	check "the bus has what it had" cmp "$CASE_DIR/before" "$CASE_DIR/after"
+	check "the guest is told to end" control a disk add --disk engine=memory,size=2M
+	gone a 60
+	check "power off ends the command with 0" [ "$STATUS" = 0 ]
+	check "no driver complains" drivers_content a
+	check "e2fsck finds nothing" e2fsck -fn "$data"
+	check "the file of every round is there" all_files "$data"
+}
+
+# What would grow if something were left behind: channels with their states, GPADLs, messages dropped.
+bus_has() {
+	control "$1" inspect --json |
+		grep -oE '"(gpadls|gpadl_pages|dropped|channels_open|stuck_ever|device|sub_channel|relid|state)": [^,}]*'
+}
+
+all_files() {
+	for i in $(seq 0 $rounds); do
+		debugfs -R "cat /file$i" "$1" 2>/dev/null | sha256sum | cut -d' ' -f1 >"$DISKS/sum"
+		said a "file$i $(cat "$DISKS/sum")" || return 1
+	done
+}
+
+# ---- in the guest -----------------------------------------------------------------------------
+
+both_disks() { disk_of 48 && disk_of 24; }
+no_disks() { ! both_disks && [ "$(storvsc_hosts)" = 0 ]; }
+all_channels() {
+	[ "$(storvsc_channels "$(disk_of 48)")" = "$(word cpus)" ] && [ "$(storvsc_channels "$(disk_of 24)")" = "$(word cpus)" ]
+}
+
+guest() {
+	check "the disks come" wait_for 60 both_disks
+	modprobe ext4
+	mkdir -p /tmp/fs
+	used 0
+	for i in $(seq $rounds); do
+		reloaded "$i" || break
+	done
+	check "a disk is added to the driver of now" wait_for 60 disk_of 2
+}
+
+reloaded() {
+	check "unloaded, $1" rmmod hv_storvsc || return 1
+	check "no disk is left, $1" wait_for 20 no_disks
+	check "loaded, $1" modprobe hv_storvsc
+	check "the disks come again, $1" wait_for 60 both_disks
+	used "$1"
+}
+
+# used ROUND: what was written before is read, and something written
+used() {
+	local data
+	check "every channel is there, $1" wait_for 30 all_channels
+	data=$(disk_of 48)
+	check "mounted, $1" mount -t ext4 "/dev/$data" /tmp/fs
+	check "earlier files are as they were, $1" earlier_files
+	head -c $((($1 + 1) * 99991)) /dev/urandom >"/tmp/fs/file$1"
+	(cd /tmp/fs && sha256sum file* >sums)
+	say "file$1 $(sha256sum <"/tmp/fs/file$1" | cut -d' ' -f1)"
+	check "unmounted, $1" umount /tmp/fs
+	check "the other disk is written and read, $1" written_and_read "/dev/$(disk_of 24)" "$1"
+	say "round $1"
+}
+
+earlier_files() { [ ! -e /tmp/fs/sums ] || (cd /tmp/fs && sha256sum -c sums); }
+written_and_read() {
+	head -c 262144 /dev/urandom >/tmp/some
+	dd if=/tmp/some of="$1" bs=64k seek="$2" conv=notrunc,fsync || return 1
+	echo 3 >/proc/sys/vm/drop_caches
+	dd if="$1" bs=64k skip="$2" count=4 | cmp - /tmp/some
+}
