@@ -19,7 +19,8 @@ host() {
 		mark a "round $i" 90
 	done
 	bus_has a >"$CASE_DIR/after"
-	check "the bus has what it had" cmp "$CASE_DIR/before" "$CASE_DIR/after"
+	check "the bus has channels" grep -q relid "$CASE_DIR/before"
+	check "and what it had before" cmp "$CASE_DIR/before" "$CASE_DIR/after"
 	check "the guest is told to end" control a disk add --disk engine=memory,size=2M
 	gone a 60
 	check "power off ends the command with 0" [ "$STATUS" = 0 ]
@@ -31,7 +32,7 @@ host() {
 # What would grow if something were left behind: channels with their states, GPADLs, messages dropped.
 bus_has() {
 	control "$1" inspect --json |
-		grep -oE '"(gpadls|gpadl_pages|dropped|channels_open|stuck_ever|device|sub_channel|relid|state)": [^,}]*'
+		grep -oE '"(gpadls|gpadl_pages|dropped|channels_open|stuck_ever|device|sub_channel|relid|state)": ?[^,}]*'
 }
 
 all_files() {
