@@ -29,10 +29,10 @@ host() {
 	check "the file of every round is there" all_files "$data"
 }
 
-# What would grow if something were left behind: channels with their states, GPADLs, messages dropped.
+# What would grow if something were left behind. Sorted: the controllers are opened in any order.
 bus_has() {
 	control "$1" inspect --json |
-		grep -oE '"(gpadls|gpadl_pages|dropped|channels_open|stuck_ever|device|sub_channel|relid|state)": ?[^,}]*'
+		grep -oE '"(gpadls|gpadl_pages|dropped|channels_open|stuck_ever|device|sub_channel|relid|state)": ?[^,}]*' | sort
 }
 
 all_files() {
@@ -54,34 +54,36 @@ guest() {
 	check "the disks come" wait_for 60 both_disks
 	modprobe ext4
 	mkdir -p /tmp/fs
-	used 0
+	check "they are used" used 0
+	say "round 0"
 	for i in $(seq $rounds); do
-		reloaded "$i" || break
+		check "unloaded, loaded, used, time $i" reloaded "$i"
+		say "round $i"
 	done
 	check "a disk is added to the driver of now" wait_for 60 disk_of 2
 }
 
+# reloaded ROUND: few results, because each costs; the step that failed is the last in the log
 reloaded() {
-	check "unloaded, $1" rmmod hv_storvsc || return 1
-	check "no disk is left, $1" wait_for 20 no_disks
-	check "loaded, $1" modprobe hv_storvsc
-	check "the disks come again, $1" wait_for 60 both_disks
-	used "$1"
+	step rmmod hv_storvsc && step wait_for 20 no_disks && step modprobe hv_storvsc &&
+		step wait_for 60 both_disks && used "$1"
+}
+
+step() {
+	echo "+ $*"
+	"$@"
 }
 
 # used ROUND: what was written before is read, and something written
 used() {
-	local data
-	check "every channel is there, $1" wait_for 30 all_channels
-	data=$(disk_of 48)
-	check "mounted, $1" mount -t ext4 "/dev/$data" /tmp/fs
-	check "earlier files are as they were, $1" earlier_files
-	head -c $((($1 + 1) * 99991)) /dev/urandom >"/tmp/fs/file$1"
-	(cd /tmp/fs && sha256sum file* >sums)
+	local data other
+	step wait_for 30 all_channels || return 1
+	data=/dev/$(disk_of 48) other=/dev/$(disk_of 24)
+	step mount -t ext4 "$data" /tmp/fs && step earlier_files || return 1
+	head -c $((($1 + 1) * 99991)) /dev/urandom >"/tmp/fs/file$1" || return 1
+	(cd /tmp/fs && sha256sum file* >sums) || return 1
 	say "file$1 $(sha256sum <"/tmp/fs/file$1" | cut -d' ' -f1)"
-	check "unmounted, $1" umount /tmp/fs
-	check "the other disk is written and read, $1" written_and_read "/dev/$(disk_of 24)" "$1"
-	say "round $1"
+	step umount /tmp/fs && step written_and_read "$other" "$1"
 }
 
 earlier_files() { [ ! -e /tmp/fs/sums ] || (cd /tmp/fs && sha256sum -c sums); }
