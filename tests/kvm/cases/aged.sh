@@ -267,7 +267,7 @@ at_rest() {
 	check "nothing that was written is lost" test ! -e /tmp/bad
 	check "the file system is unmounted" umount /tmp/fs
 	check "nothing hangs" nothing_hangs
-	expect "(dev |device |\\[|\\()sd[^$(echo "$1" | sed 's/sd//g')]|sd [0-9]+:0:0:([89]|[1-5][0-9]): |srb 0x(20|84) |callbacks suppressed"
+	expect "(dev |device |\\[|\\()sd[^$(echo "$1" | sed 's/sd//g')]|s(d|csi) [0-9]+:0:0:([89]|[1-5][0-9]): |srb 0x(20|84) |callbacks suppressed"
 	say looked
 }
 

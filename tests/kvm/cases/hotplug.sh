@@ -75,7 +75,7 @@ address() { basename "$(readlink -f "/sys/block/$1/device")"; }
 refused() { ! "$@"; }
 
 # of DISK: what the kernel says about a disk that is taken away
-of() { expect "dev $1,|dev $1\\>|\\[$1\\]|device $1|$1-[0-9]|\\($1\\)|sd $(address "$1"): |srb 0x20 |callbacks suppressed"; }
+of() { expect "dev $1,|dev $1\\>|\\[$1\\]|device $1|$1-[0-9]|\\($1\\)|s(d|csi) $(address "$1"): |srb 0x20 |callbacks suppressed"; }
 
 other_errors() { dmesg | grep -E 'I/O error|device offline|critical .* error' | grep -vE "dev $1,|dev $1\\>"; }
 nobody_else() {
