@@ -235,6 +235,8 @@ check-spin:
 check-kvm check-kvm-long: SETUP_FOR := kvm
 check-kvm check-kvm-long: setup
 	$(Q)$(MAKE) --no-print-directory all
+	$(Q)for b in $$(tests/kvm/run.sh --builds $(if $(findstring long,$@),--long) $(CASES)); do \
+		case $$b in san-*) $(MAKE) --no-print-directory SAN=$$(echo $${b#san-} | tr - ,) build/$$b/hvbus || exit ;; esac; done
 	$(Q)tests/kvm/run.sh $(if $(findstring long,$@),--long) $(CASES)
 
 bench: SETUP_FOR := bench

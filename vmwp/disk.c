@@ -251,14 +251,12 @@ void disk_announce(struct root *r, uint8_t controller)
 	}
 }
 
-/* The list of LUNs is different: each disk of the controller says so to each initiator. */
 static void luns_changed(struct root *r, uint8_t controller)
 {
-	for (struct disk *k = r->disk; k < r->disk + ROOT_MAX_DISKS; k++) {
-		if (k->state == DISK_SERVING && k->controller == controller)
-			scsi_lun_unit_attention(k->lun, SCSI_UA_LUNS_CHANGED);
+	for (struct guest *g = r->guests; g; g = g->next) {
+		if (g->ctl[controller])
+			storvsp_luns_changed(g->ctl[controller]);
 	}
-	disk_announce(r, controller);
 }
 
 void disk_plug(struct disk *k)

@@ -5,13 +5,15 @@
 # "N passed, M failed"; what failed leaves its consoles in a folder that is named.
 #
 # usage: run.sh [--long] [CASE[@FLAVOUR/CPUS]...]    cases/*.sh; --long: also their long variants
-#        run.sh --list [--long]                      what would run
+#        run.sh --list [--long] [CASE...]            what would run
+#        run.sh --builds [--long] [CASE...]          which builds of hvbus that needs, such as release
 #        run.sh --shell                              a shell in level 1; its files are in /harness
 #
 #   KVM_MODE=nested|direct   where; default: direct if /dev/kvm is good enough
 #   KVM_PER_BOOT=N           cases in one level 1, default 8
 #   KVM_SCALE=N              all time limits N times as long
 #   KVM_KEEP=1               keep the files of a good run too
+#   KVM_SEED=N               what is random in cases begins with this number, not with another each time
 #   KVM_CACHE=FOLDER         see images.sh
 set -u
 cd "$(dirname "$0")/../.." || exit 2
@@ -20,6 +22,7 @@ here=$PWD/tests/kvm
 cache=${KVM_CACHE:-$PWD/build/kvm-cache}
 per_boot=${KVM_PER_BOOT:-8}
 scale=${KVM_SCALE:-1}
+seed=${KVM_SEED:-$RANDOM}
 silence=$((60 * scale)) # seconds without a sign of level 1, which gives one every two
 boot_limit=$((240 * scale))
 passed=0
@@ -67,21 +70,26 @@ while [ $# -gt 0 ]; do
 	case $1 in
 	--long) long=1 ;;
 	--shell) shell=1 ;;
-	--list) list=1 ;;
-	-*) die "unknown option '$1'; usage: run.sh [--long] [--list] [--shell] [CASE[@FLAVOUR/CPUS]...]" ;;
+	--list | --builds) list=$1 ;;
+	-*) die "unknown option '$1'; usage: run.sh [--long] [--list|--builds|--shell] [CASE[@FLAVOUR/CPUS]...]" ;;
 	*) break ;;
 	esac
 	shift
 done
 todo=()
 [ -n "$shell" ] || { ids=$(list_cases "$@") && mapfile -t todo <<<"$ids"; } || exit 2
-[ -z "$list" ] || { printf '%s\n' "${todo[@]}" && exit 0; }
 
 build_of() {
 	local b
 	b=$(key "${1%@*}" build)
 	echo "${b:-release}"
 }
+builds() { for id in "${todo[@]}"; do build_of "$id"; done | sort -u; }
+
+case $list in
+--list) printf '%s\n' "${todo[@]}" && exit 0 ;;
+--builds) builds && exit 0 ;;
+esac
 
 # ---- the machine ----------------------------------------------------------------------------------
 
@@ -95,6 +103,8 @@ case $mode in
 nested | direct) ;;
 *) die "KVM_MODE is '$mode', not nested or direct" ;;
 esac
+[[ $seed =~ ^[0-9]{1,9}$ ]] || die "KVM_SEED is '$seed', not a number of at most nine digits"
+seed=$((10#$seed))
 
 mkdir -p build/kvm
 run=$(mktemp -d "build/kvm/$(date +%m%d-%H%M%S)-XXXX") || exit 2
@@ -122,6 +132,8 @@ harness() {
 	local to=$1 flavour build
 	mkdir -p "$to/kernels" "$to/build"
 	cp -r "$here/host" "$here/cases" "$to/"
+	echo "$seed" >"$to/seed"
+	echo "$scale" >"$to/scale"
 	mkdir -p "$to/tools"
 	ln -f "$cache/probe" "$cache/exit" "$to/tools/" 2>/dev/null || cp "$cache/probe" "$cache/exit" "$to/tools/"
 	"$here/payload/build.sh" "$to/tools/payload" || die "cannot build the payload"
@@ -139,7 +151,7 @@ harness() {
 		{ gzip -dc "$cache/l2-$flavour.cpio.gz" && cat "$run/overlay.img"; } >"$to/kernels/$flavour/initrd"
 	done
 	rm -rf "$run/overlay"
-	for build in $(for id in "${todo[@]}"; do build_of "$id"; done | sort -u); do
+	for build in $(builds); do
 		[ -x "build/$build/hvbus" ] || die "build/$build/hvbus is missing (make, or make SAN=address,undefined)"
 		mkdir -p "$to/build/$build"
 		cp "build/$build/hvbus" "$to/build/$build/"
@@ -339,7 +351,7 @@ if [ -n "$shell" ]; then
 	emulator "$run/base.img" -chardev stdio,id=c,mux=on,signal=off -serial chardev:c -serial null -serial null
 fi
 
-echo "${#todo[@]} cases, $mode$([ "$mode" = direct ] || echo ' (level 1: emulation)')"
+echo "${#todo[@]} cases, $mode$([ "$mode" = direct ] || echo ' (level 1: emulation)'), KVM_SEED=$seed"
 left=("${todo[@]}")
 while [ ${#left[@]} -gt 0 ]; do
 	begin_boot "${left[@]:0:per_boot}"

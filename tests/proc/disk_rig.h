@@ -241,6 +241,13 @@ RIG void expect_attention(struct storvsc *s, uint8_t lun, uint32_t want)
 	ck_assert_int_eq(storvsc_scsi(s, 0, lun, ready, 2, NULL, 0, NULL, sense), 0);
 }
 
+RIG void expect_ready(struct storvsc *s, uint8_t lun)
+{
+	static const uint8_t ready[16] = { 0 };
+
+	ck_assert_int_eq(storvsc_scsi(s, 0, lun, ready, 2, NULL, 0, NULL, NULL), 0);
+}
+
 #define LUNS_CHANGED	 0x63f0e
 #define CAPACITY_CHANGED 0x62a09
 

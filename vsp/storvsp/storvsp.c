@@ -194,6 +194,16 @@ void storvsp_bus_changed(struct storvsp *s)
 	pthread_mutex_unlock(&s->lock);
 }
 
+void storvsp_luns_changed(struct storvsp *s)
+{
+	uint16_t version = load_relaxed(&s->version);
+
+	/* A guest that has not come so far looks at all LUNs after it has. */
+	if (version && version < VSTOR_V4_2)
+		scsi_target_unit_attention(s->target, SCSI_UA_LUNS_CHANGED);
+	storvsp_bus_changed(s);
+}
+
 void storvsp_medium_changed(struct storvsp *s)
 {
 	pthread_mutex_lock(&s->lock);

@@ -48,6 +48,12 @@ void storvsp_destroy(struct storvsp *s, void (*gone)(void *ctx), void *ctx);
  * (ENUMERATE_BUS), now or when its ring has room; several calls may become one scan.
  */
 void storvsp_bus_changed(struct storvsp *s);
+/*
+ * The target's LUN table changed: as above, or, to a guest whose protocol version has no
+ * ENUMERATE_BUS, a unit attention (3F/0E) of every LUN. Not both: Linux warns of the second,
+ * which fails the requests of disks that have nothing to do with it.
+ */
+void storvsp_luns_changed(struct storvsp *s);
 
 /* A drive's medium was changed: queues to the one before are given up soon. */
 void storvsp_medium_changed(struct storvsp *s);

@@ -15,6 +15,8 @@ host() {
 	vm a guest --append root=LABEL=hvbus-root \
 		--disk "path=$DISKS/root.ext4" --disk "path=$data,serial=kvm-data" \
 		--disk "path=$DISKS/second.img,controller=1" --disk "path=$DISKS/fixed.img,controller=1,readonly"
+	mark a moved 180
+	check "the root knows where each channel's interrupts go" same_targets
 	mark a written 240
 	before=$(blocks "$data")
 	mark a discarded 60
@@ -28,12 +30,37 @@ host() {
 	check "the read-only disk is as it was" [ "$(blocks "$DISKS/fixed.img")" = 0 ]
 }
 
+# The guest says where each channel is, by its number.
+same_targets() {
+	control a inspect --json >"$CASE_DIR/inspect" || return 1
+	tr -d '\r' <"$(console a)" | sed -n 's/^@@ channel //p' >"$CASE_DIR/channels"
+	[ -s "$CASE_DIR/channels" ] || return 1
+	while read -r relid cpu; do
+		grep -qE "\"relid\": ?$relid, ?\"target_vp\": ?$cpu," "$CASE_DIR/inspect" || return 1
+	done <"$CASE_DIR/channels"
+}
+
 blocks() { stat -c %b "$1"; }
 first_sum() { head -c 8388608 "$1" | sha256sum | cut -d' ' -f1; }
 
 verified() {
 	fio --name=v "--filename=$1" --direct=1 --ioengine=libaio --iodepth=32 --bs=16k --rw=randwrite "--size=$2" \
 		--numjobs="$3" --offset_increment="$2" --verify=crc32c --do_verify=1 --verify_fatal=1 --group_reporting
+}
+
+# Interrupts of every channel wander over the processors while it is used.
+moved_under_load() {
+	local i c n=0
+	verified "/dev/$1" 8M 1 &
+	for i in $(seq 6); do
+		for c in "$(vmbus_of "$1")"/channels/*; do
+			n=$((n + 1))
+			echo $(((i + n) % $(word cpus))) >"$c/cpu" || return 1
+		done
+		sleep 0.2
+	done
+	wait $! || return 1
+	for c in "$(vmbus_of "$1")"/channels/*; do say "channel ${c##*/} $(cat "$c/cpu")"; done
 }
 
 refused() { ! "$@"; }
@@ -60,6 +87,8 @@ guest() {
 	check "a channel for every processor" [ "$(storvsc_channels "$data")" -ge "$(word cpus)" ]
 	check "fio verifies what it wrote, 32 deep" verified "/dev/$data" 16M "$(word cpus)"
 	check "both processors' channels worked" channels_used "$data"
+	check "channels move from processor to processor under I/O" moved_under_load "$data"
+	say moved
 	scsi_tools "/dev/$data"
 	dd if=/dev/urandom of="/dev/$data" bs=1M count=96 conv=fsync || say "failed writing $data"
 	say written

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=dash
-# shellcheck disable=SC2034 # STATUS is for the cases
+# shellcheck disable=SC2034 # STATUS and RANDOM_NUMBER are for the cases
 # For the host part of a case: machines, what they say, and what is checked. Runs in busybox's
 # shell. Files in $CASE_DIR are kept when something fails; disks belong in $DISKS.
 #
@@ -10,9 +10,11 @@
 #   control NAME VERB ARGS...  `hvbus VERB ... --control ...`
 #   inspected NAME TEXT        `hvbus inspect` shows the text; inspected_json: its JSON, without spaces
 #   process_guest NAME ADDR... a child partition beside it on its switch lan, with iperf3's server
+#   random N                   a number below N in $RANDOM_NUMBER, from the seed of this run
 #   check WHAT COMMAND...      one result
 #   root_copy FILE             a root file system of its own
 failed=0
+SCALE=$(cat "$KVM_HARNESS/scale") # of all time limits
 
 say() { echo "$*"; }
 report() {
@@ -50,7 +52,7 @@ finish() {
 
 # wait_for SECONDS COMMAND...
 wait_for() {
-	local end=$(($(date +%s) + $1))
+	local end=$(($(date +%s) + $1 * SCALE))
 	shift
 	until "$@" >/dev/null 2>&1; do
 		[ "$(date +%s)" -lt "$end" ] || return 1
@@ -83,7 +85,7 @@ vm() {
 	"$HVBUS" run --name "$name" --kernel "$KVM_HARNESS/kernels/$FLAVOUR/vmlinux" \
 		--initrd "$KVM_HARNESS/kernels/$FLAVOUR/initrd" --memory "$memory" --cpus "$CPUS" \
 		--console "file:$(console "$name")" --control "$(socket "$name")" \
-		--append "console=ttyS0 quiet panic=-1 mitigations=off cryptomgr.notests case=$CASE part=$part cpus=$CPUS $words" \
+		--append "console=ttyS0 quiet panic=-1 mitigations=off cryptomgr.notests case=$CASE part=$part cpus=$CPUS scale=$SCALE $words" \
 		"$@" >"$CASE_DIR/$name.log" 2>&1 &
 	eval "pid_$name=$!"
 	machines="$machines $name"
@@ -105,14 +107,14 @@ last_words() {
 said() { tr -d '\r' <"$(console "$1")" | grep -q "^@@ $2"; }
 
 mark() {
-	local end=$(($(date +%s) + $3)) why=""
+	local end=$(($(date +%s) + $3 * SCALE)) why=""
 	until said "$1" "$2"; do
 		if dead "$1"; then
 			why="ended before it said '$2'"
 		elif said "$1" failed; then
 			why=$(tr -d '\r' <"$(console "$1")" | grep '^@@ failed' | head -n 1)
 		elif [ "$(date +%s)" -ge "$end" ]; then
-			why="did not say '$2' in $3 s"
+			why="did not say '$2' in $(($3 * SCALE)) s"
 		fi
 		# The last look was before it ended.
 		if [ -n "$why" ] && ! said "$1" "$2"; then
@@ -136,10 +138,12 @@ guest_results() {
 gone() {
 	if ! wait_for "$2" dead "$1"; then
 		last_words "$1"
-		give_up "$1 still runs after $2 s"
+		give_up "$1 still runs after $(($2 * SCALE)) s"
 	fi
 	wait "$(pid "$1")"
 	STATUS=$?
+	# It starts again, as if somebody had asked for it.
+	! grep 'triple fault' "$CASE_DIR/$1.log" || fail "$1: a processor had a triple fault"
 	machines=$(for n in $machines; do [ "$n" = "$1" ] || printf ' %s' "$n"; done)
 	guest_results "$1"
 }
@@ -166,6 +170,14 @@ process_guest() {
 	for a; do keys=$keys,addr=$a; done
 	"$HVBUS" attach --socket "$(socket "$name")" --netns new --nic "$keys" -- /usr/bin/iperf3 -s \
 		>"$CASE_DIR/process.log" 2>&1 &
+}
+
+# The number is in a variable because a subshell could not go on from where it stopped.
+SEED=$(cat "$KVM_HARNESS/seed")
+random_state=$SEED
+random() {
+	random_state=$(((random_state * 1103515245 + 12345) & 0x7fffffff))
+	RANDOM_NUMBER=$(((random_state >> 16) % $1))
 }
 
 end_all() {

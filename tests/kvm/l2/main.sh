@@ -33,7 +33,7 @@ check() {
 
 # wait_for SECONDS COMMAND...
 wait_for() {
-	local end=$(($(cut -d. -f1 /proc/uptime) + $1))
+	local end=$(($(cut -d. -f1 /proc/uptime) + $1 * $(word scale)))
 	shift
 	until "$@" >/dev/null 2>&1; do
 		[ "$(cut -d. -f1 /proc/uptime)" -lt "$end" ] || return 1
@@ -170,11 +170,15 @@ trap 'restart=1' TERM
 shutdown_asked() { [ -n "$asked" ]; }
 restart_asked() { [ -n "$restart" ]; }
 
+# expect PATTERN: kernel lines that the case itself brings about are no complaints
+expect() { expected="$expected|$1"; }
+
 # Every line of the drivers at level warning or worse, but those that have nothing to do with us.
+expected='XSAVE consistency|fpu/xstate|unhandled wrmsr'
 complaints() {
 	dmesg -r | grep -E '^<[0-4]>' |
-		grep -iE 'hv_|hyperv|vmbus|storvsc|netvsc|scsi|sd [0-9]|sd[a-z]|blk_|I/O error|ext4|rndis|WARNING|BUG|Oops' |
-		grep -viE 'XSAVE consistency|fpu/xstate|unhandled wrmsr' |
+		grep -iE 'hv_|hyperv|vmbus|storvsc|netvsc|scsi|sd [0-9]|sd[a-z]|blk_|I/O error|ext4|jbd2|rndis|blocked for|WARNING|BUG|Oops' |
+		grep -viE "$expected" |
 		while read -r line; do say "complaint $line"; done
 }
 

@@ -160,6 +160,29 @@ START_TEST(each_nexus_hears_it)
 }
 END_TEST
 
+/* Only who may still take it for the disk before hears of a disk that comes. */
+START_TEST(another_disk_in_the_same_place)
+{
+	ck_assert_uint_eq(NODATA(r, 0, 0, 0, 0, 0, 0), 0);
+	scsi_target_detach(r->target, 0);
+	ck_assert_int_eq(scsi_target_attach(r->target, 0, r->lun), 0);
+	ck_assert_uint_eq(OUT(r, 512, WRITE10(0, 1)), SENSE_LUNS_CHANGED);
+	ck_assert_uint_eq(r->dev->n_log, 0); /* it was meant for the other */
+	ck_assert_uint_eq(OUT(r, 512, WRITE10(0, 1)), 0);
+
+	scsi_target_detach(r->target, 0);
+	rig_send(r, 0, CDB(0, 0, 0, 0, 0, 0), SCSI_DIR_NONE, 0);
+	ck_assert(r->task.absent);
+	ck_assert_int_eq(scsi_target_attach(r->target, 0, r->lun), 0);
+	ck_assert_uint_eq(NODATA(r, 0, 0, 0, 0, 0, 0), 0);
+
+	scsi_target_detach(r->target, 0);
+	scsi_target_lost(r->target); /* who comes back looks at everything anew */
+	ck_assert_int_eq(scsi_target_attach(r->target, 0, r->lun), 0);
+	ck_assert_uint_eq(NODATA(r, 0, 0, 0, 0, 0, 0), 0);
+}
+END_TEST
+
 /* Section 1: an unknown opcode comes before the news, an unknown service action behind them. */
 START_TEST(attention_and_unknown_commands)
 {
@@ -239,6 +262,7 @@ int main(void)
 	tcase_add_test(t, attention_survives_what_guests_overlook);
 	tcase_add_test(t, request_sense_takes_the_attention);
 	tcase_add_test(t, each_nexus_hears_it);
+	tcase_add_test(t, another_disk_in_the_same_place);
 	tcase_add_test(t, attention_and_unknown_commands);
 	tcase_add_test(t, statistics);
 	tcase_add_test(t, every_write_counts_once);

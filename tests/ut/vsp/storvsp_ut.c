@@ -947,6 +947,24 @@ START_TEST(bus_change_by_version)
 }
 END_TEST
 
+/* A guest is told in the one way it knows; the other would only disturb it. */
+START_TEST(other_luns_by_version)
+{
+	struct mock_srb ready = { .cdb_len = 6, .data_in = VSTOR_DATA_NONE };
+	struct mock_answer a;
+
+	mock_guest_open(&g, bus, 0, 0, 32);
+	g.packet_len = VSTOR_PACKET_OLD;
+	mock_guest_init(&g, _i ? VSTOR_V4_2 : VSTOR_V2_0, NULL);
+	storvsp_luns_changed(ctl);
+	ck_assert_int_eq(mock_guest_recv(&g, &a), _i);
+	mock_guest_srb(&g, &ready, &a);
+	ck_assert_uint_eq(a.p.srb.scsi_status, _i ? SCSI_GOOD : SCSI_CHECK_CONDITION);
+	mock_guest_srb(&g, &ready, &a);
+	ck_assert_uint_eq(a.p.srb.scsi_status, SCSI_GOOD);
+}
+END_TEST
+
 START_TEST(bus_change_waits_for_room)
 {
 	struct mock_srb srb = { .cdb_len = 6, .data_in = VSTOR_DATA_NONE };
@@ -1090,6 +1108,7 @@ static TCase *handshake_cases(void)
 	tcase_add_test(tc, unknown_sub_channel_is_not_opened);
 	tcase_add_test(tc, bus_change_is_told_once_and_only_when_ready);
 	tcase_add_loop_test(tc, bus_change_by_version, 0, 2);
+	tcase_add_loop_test(tc, other_luns_by_version, 0, 2);
 	tcase_add_test(tc, configuration_is_checked);
 	tcase_add_test(tc, open_close_rounds);
 	return tc;

@@ -226,7 +226,11 @@ bool scsi_fence_last(struct scsi_fence *f);
 void scsi_target_set_abort(struct scsi_target *t,
 			   void (*abort)(void *ctx, uint8_t number, struct scsi_fence *f),
 			   void *ctx);
-/* -EEXIST, -EINVAL (number >= SCSI_MAX_LUNS). The LUN stays the caller's. Main loop only. */
+/*
+ * An initiator that has not noticed that another LUN went from this place hears of it with its
+ * first command (3F/0E). -EEXIST, -EINVAL (number >= SCSI_MAX_LUNS). The LUN stays the
+ * caller's. Main loop only.
+ */
 int scsi_target_attach(struct scsi_target *t, uint8_t number, struct scsi_lun *l);
 /*
  * From now on nothing is there, for who looks: a command that looked before still runs, so
@@ -235,6 +239,8 @@ int scsi_target_attach(struct scsi_target *t, uint8_t number, struct scsi_lun *l
  */
 void scsi_target_detach(struct scsi_target *t, uint8_t number);
 struct scsi_lun *scsi_target_lun(const struct scsi_target *t, uint8_t number); /* NULL: absent */
+/* The initiator hears of it from each LUN that is attached. Main loop only. */
+void scsi_target_unit_attention(struct scsi_target *t, enum scsi_ua ua);
 
 /* ---- commands ------------------------------------------------------------------ */
 

@@ -106,6 +106,8 @@ struct scsi_lun {
  * soon as no loop runs a command that came before.
  */
 #define SCSI_NEXUS_GONE	    (1u << 30)
+/* Its initiator has not yet been told so, by a command that found nothing. */
+#define SCSI_NEXUS_UNTOLD   (1u << 29)
 
 struct scsi_nexus {
 	struct scsi_lun *lun;	    /* NULL: nothing attached; published with release */

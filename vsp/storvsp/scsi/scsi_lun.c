@@ -209,7 +209,7 @@ uint32_t scsi_nexus_take_attention(struct scsi_nexus *n)
 {
 	uint32_t pending, bit;
 
-	const uint32_t others = SCSI_NEXUS_RESERVED | SCSI_NEXUS_GONE;
+	const uint32_t others = SCSI_NEXUS_RESERVED | SCSI_NEXUS_GONE | SCSI_NEXUS_UNTOLD;
 
 	while ((pending = load_relaxed(&n->attentions) & ~others) != 0) {
 		bit = pending & -pending;

@@ -135,6 +135,10 @@ void scsi_target_lost(struct scsi_target *t)
 	for (uint32_t i = 0; i < SCSI_MAX_LUNS; i++) {
 		struct scsi_lun *l = scsi_target_lun(t, (uint8_t)i);
 
+		/* It will ask anew for the LUNs that there are. */
+		__atomic_fetch_and(&t->nexus[i].attentions,
+				   ~(SCSI_NEXUS_UNTOLD | 1u << SCSI_UA_LUNS_CHANGED),
+				   __ATOMIC_RELAXED);
 		if (!l)
 			continue;
 		pthread_mutex_lock(&l->lock);

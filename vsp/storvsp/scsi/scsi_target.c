@@ -96,10 +96,14 @@ int scsi_target_attach(struct scsi_target *t, uint8_t number, struct scsi_lun *l
 	n->next = l->nexuses;
 	l->nexuses = n;
 	scsi_update_situation(l, n);
+	/* Who takes it for the one before would write to the wrong disk. */
+	if (load_relaxed(&n->attentions) & SCSI_NEXUS_UNTOLD)
+		scsi_nexus_attention(n, SCSI_UA_LUNS_CHANGED);
 	pthread_mutex_unlock(&l->lock);
 	store_release(&n->lun, l); /* N1, pairs with N2 in scsi_target_lun() */
 	/* N3, pairs with N4 there: who finds the place taken again finds the new LUN. */
-	__atomic_fetch_and(&n->attentions, ~SCSI_NEXUS_GONE, __ATOMIC_RELEASE);
+	__atomic_fetch_and(&n->attentions, ~(SCSI_NEXUS_GONE | SCSI_NEXUS_UNTOLD),
+			   __ATOMIC_RELEASE);
 	return 0;
 }
 
@@ -111,7 +115,20 @@ void scsi_target_detach(struct scsi_target *t, uint8_t number)
 		return;
 	forget_nexus(n);
 	/* Instead of all that was about this disk. @n->lun stays, for who has found it already. */
-	store_relaxed(&n->attentions, SCSI_NEXUS_GONE);
+	store_relaxed(&n->attentions, SCSI_NEXUS_GONE | SCSI_NEXUS_UNTOLD);
+}
+
+void scsi_target_unit_attention(struct scsi_target *t, enum scsi_ua ua)
+{
+	for (int i = 0; i < SCSI_MAX_LUNS; i++) {
+		struct scsi_lun *l = scsi_target_lun(t, (uint8_t)i);
+
+		if (!l)
+			continue;
+		pthread_mutex_lock(&l->lock);
+		scsi_nexus_attention(&t->nexus[i], ua);
+		pthread_mutex_unlock(&l->lock);
+	}
 }
 
 struct scsi_lun *scsi_target_lun(const struct scsi_target *t, uint8_t number)
@@ -250,6 +267,13 @@ ALWAYS_INLINE bool execute(struct scsi_task *t, const struct scsi_lun *l, const 
 
 /* ---- dispatch -------------------------------------------------------------------------- */
 
+static void told_that_gone(struct scsi_nexus *n)
+{
+	/* Relaxed: commands that race with an attach find one disk or the other. */
+	if (load_relaxed(&n->attentions) & SCSI_NEXUS_UNTOLD)
+		__atomic_fetch_and(&n->attentions, ~SCSI_NEXUS_UNTOLD, __ATOMIC_RELAXED);
+}
+
 /* INQUIRY and REPORT LUNS are answered anywhere. @t->nexus is NULL outside path 0, target 0. */
 static bool execute_absent(struct scsi_task *t, bool lun0)
 {
@@ -295,8 +319,12 @@ static NOINLINE bool execute_any(struct scsi_task *t)
 	uint32_t sense;
 	uint16_t rules;
 
-	if (load_relaxed(&t->nexus->attentions) & SCSI_NEXUS_GONE)
-		return execute_absent(t, t->nexus == &t->nexus->target->nexus[0]);
+	if (load_relaxed(&t->nexus->attentions) & SCSI_NEXUS_GONE) {
+		execute_absent(t, t->nexus == &t->nexus->target->nexus[0]);
+		if (t->absent)
+			told_that_gone(t->nexus);
+		return true;
+	}
 	op = find_op(t->lun->ops, t, &sense);
 	if (!op)
 		return execute_unknown(t, sense);
@@ -344,4 +372,6 @@ void scsi_execute_absent(struct scsi_target *target, uint8_t number, struct scsi
 {
 	t->nexus = &target->nexus[0]; /* only the way to the table */
 	execute_absent(t, number == 0);
+	if (t->absent && number < SCSI_MAX_LUNS)
+		told_that_gone(&target->nexus[number]);
 }
