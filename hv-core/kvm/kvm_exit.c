@@ -110,9 +110,11 @@ static bool give_up(struct kvm_vcpu *v)
 		detail = v->run->internal.suberror;
 	else if (v->run->exit_reason == KVM_EXIT_UNKNOWN)
 		detail = v->run->hw.hardware_exit_reason;
-	kvm_end(v->vm, HV_KVM_FAILED, "VP %u: %s (exit %u, %#" PRIx64 ") at RIP %#" PRIx64,
+	kvm_end(v->vm, HV_KVM_FAILED,
+		"VP %u: %s (exit %u, %#" PRIx64 ") at RIP %#" PRIx64 " RSP %#" PRIx64
+		" RAX %#" PRIx64 " RFLAGS %#" PRIx64,
 		v->index, name ? name : "unexpected exit", v->run->exit_reason, detail,
-		(uint64_t)regs.rip);
+		(uint64_t)regs.rip, (uint64_t)regs.rsp, (uint64_t)regs.rax, (uint64_t)regs.rflags);
 	return false;
 }
 

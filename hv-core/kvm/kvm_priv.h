@@ -83,7 +83,7 @@ struct hv_kvm {
 	pthread_mutex_t lock;
 	pthread_cond_t cond;
 	enum hv_kvm_end end_how;
-	char end_why[160];
+	char end_why[200];
 	bool end_posted;
 
 	uint32_t quit, paused; /* written under .lock, read by any thread before it enters its VP */

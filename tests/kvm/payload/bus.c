@@ -8,6 +8,7 @@ struct hv_message_page bus_messages PAGE_ALIGNED;
 struct hv_event_flags_page bus_events PAGE_ALIGNED;
 uint8_t bus_rings[2 * RING_PAGES][PAGE] PAGE_ALIGNED;
 uint8_t bus_page[PAGE] PAGE_ALIGNED;
+uint32_t bus_leaks;
 
 void bus_synic_on(void)
 {
@@ -34,6 +35,14 @@ uint64_t bus_say(const void *msg, uint32_t len)
 	return bus_post(HV_CONN_VMBUS_CONTACT, HV_MESSAGE_VMBUS, len, msg, len);
 }
 
+static bool has_tail(const volatile struct hv_message *slot)
+{
+	for (uint32_t i = slot->payload_size; i < HV_MSG_PAYLOAD; i++)
+		if (slot->payload[i])
+			return true;
+	return slot->sender || slot->reserved;
+}
+
 bool bus_take(union vmbus_msg *m, uint32_t ms)
 {
 	volatile struct hv_message *slot = &bus_messages.slot[HV_VMBUS_SINT];
@@ -43,6 +52,7 @@ bool bus_take(union vmbus_msg *m, uint32_t ms)
 		if (time_ns() > end)
 			return false;
 	memcpy(m, (const void *)slot->payload, sizeof(*m));
+	bus_leaks += has_tail(slot);
 	slot->type = 0;
 	__sync_synchronize();
 	if (slot->flags & HV_MESSAGE_FLAG_PENDING)

@@ -18,6 +18,7 @@ extern struct hv_message_page bus_messages;
 extern struct hv_event_flags_page bus_events;
 extern uint8_t bus_rings[2 * RING_PAGES][PAGE];
 extern uint8_t bus_page[PAGE]; /* input of hypercalls */
+extern uint32_t bus_leaks;     /* messages with something behind their end */
 
 /* The SynIC of this VP, with our pages. */
 void bus_synic_on(void);

@@ -238,4 +238,5 @@ void part_channels(void)
 	rings();
 	page_of_the_ring();
 	ends();
+	check("X01 nothing is behind a message's end", !bus_leaks, bus_leaks);
 }

@@ -16,7 +16,6 @@
 #define TRAMPOLINE   0x8000u	   /* see start.S */
 #define HOLE	     0xe0000000ull /* between RAM and the APICs */
 #define LAPIC	     0xfee00000ull
-#define IOAPIC	     0xfec00000ull
 #define UD_VECTOR    6
 #define GP_VECTOR    13
 #define COUNT(a)     (sizeof(a) / sizeof((a)[0]))

@@ -152,4 +152,5 @@ void part_messages(void)
 	flood();
 	targets();
 	nonsense();
+	check("X01 nothing is behind a message's end", !bus_leaks, bus_leaks);
 }

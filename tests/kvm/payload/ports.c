@@ -43,17 +43,19 @@ static void touch(uint16_t port, uint32_t value)
 	in32(port);
 }
 
-/* The PC's own, then ours with what lies around them, then the last ones, which wrap. */
+/*
+ * Ours with what lies around them, then the last ones, which wrap. Not KVM's own: a timer of
+ * garbage is its business, and too much for one that is emulated.
+ */
 static void everywhere(void)
 {
-	static const uint16_t first[] = { 0x20,	 0x40,	0x60,  0x70,  0xa0,
-					  0x3f0, 0x4d0, 0x600, 0xcf8, 0xfff0 };
+	static const uint16_t first[] = { 0x60, 0x70, 0x3f0, 0x600, 0xcf8, 0xfff0 };
 
 	for (size_t i = 0; i < COUNT(first); i++)
 		for (uint16_t p = 0; p < 16; p++) {
 			uint16_t port = (uint16_t)(first[i] + p);
 
-			if (port >= COM1 && port < COM1 + 8)
+			if (port + 4u > COM1 && port < COM1 + 8)
 				continue; /* it shall be heard */
 			touch(port, 0xffffffff);
 			touch(port, 0);
@@ -112,13 +114,6 @@ static void memory(void)
 	check("there is nothing where there is nothing", good, got);
 	*word_at(ram_end) = 1;
 	check("nor behind RAM", *word_at(ram_end) == 0xffffffff, *word_at(ram_end));
-	for (uint32_t i = 0; i < 256; i++) {
-		*word_at(IOAPIC) = i;
-		*word_at(IOAPIC + 0x10) = 0x000100ff | i << 8 | 0x10000;
-	}
-	for (uint32_t i = 0; i < 0x400; i += 4)
-		in8(0x80), (void)*word_at(LAPIC + i);
-	check("interrupt controllers of garbage", true, 0);
 }
 
 void part_ports(void);

@@ -30,6 +30,7 @@ static struct {
 	fake_guest guest;
 	int missing;	       /* a capability that this host has not; -1 = none */
 	unsigned long failing; /* a request that fails with ENOMEM */
+	uint32_t few_msrs;     /* registers are given, but the last of those asked for */
 	int dev, vm;
 	int vcpu[64];
 	uint32_t step[64], vcpus, vms, running;
@@ -145,7 +146,7 @@ static int fake_get_msrs(struct kvm_msrs *m)
 		else if (e->index >= 0x40000100 && e->index < 0x40000105)
 			e->data = fake.crash[e->index - 0x40000100];
 	}
-	return (int)m->nmsrs;
+	return (int)(m->nmsrs - load_relaxed(&fake.few_msrs));
 }
 
 static int fake_vcpu_ioctl(uint32_t vp, unsigned long request, unsigned long arg)
@@ -196,7 +197,7 @@ int ioctl(int fd, unsigned long request, ...)
 	va_start(ap, request);
 	arg = va_arg(ap, unsigned long);
 	va_end(ap);
-	if (fake.failing && request == fake.failing) {
+	if (load_relaxed(&fake.failing) == request) {
 		errno = ENOMEM;
 		return -1;
 	}

@@ -186,16 +186,22 @@ START_TEST(h20_a_vp_that_comes_back)
 }
 END_TEST
 
-/* KVM answers for fewer registers than were asked for: the SINT counts as masked. */
+/* A register that KVM does not give, or less of them than were asked for: the SINT is masked. */
 START_TEST(h21_registers_that_kvm_does_not_give)
 {
 	registers_up();
-	fake.failing = KVM_GET_MSRS;
-	write_registers(1, EVENTS | 1, MESSAGES | 1);
-	ck_assert_int_eq(hv_synic_signal_event(part, 0, 2, 7), -ENXIO);
-	fake.failing = 0;
-	write_registers(1, EVENTS | 1, MESSAGES | 1);
-	ck_assert_int_eq(hv_synic_signal_event(part, 0, 2, 7), 0);
+	for (int i = 0; i < 2; i++) {
+		if (i)
+			store_relaxed(&fake.few_msrs, 1);
+		else
+			store_relaxed(&fake.failing, KVM_GET_MSRS);
+		write_registers(1, EVENTS | 1, MESSAGES | 1);
+		ck_assert_int_eq(hv_synic_signal_event(part, 0, 2, 7), -ENXIO);
+		store_relaxed(&fake.failing, 0);
+		store_relaxed(&fake.few_msrs, 0);
+		write_registers(1, EVENTS | 1, MESSAGES | 1);
+		ck_assert_int_eq(hv_synic_signal_event(part, 0, 2, 7), 0);
+	}
 	down();
 }
 END_TEST

@@ -317,7 +317,7 @@ START_TEST(other_ends)
 		{ system_reset, HV_KVM_RESET, "reset" },
 		{ internal_error, HV_KVM_FAILED, "internal error" },
 		{ no_memory, HV_KVM_FAILED, "no memory" },
-		{ strange_exit, HV_KVM_FAILED, "exit 999" },
+		{ strange_exit, HV_KVM_FAILED, "exit 999, 0) at RIP" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
