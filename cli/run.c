@@ -47,7 +47,10 @@ static const char examples[] =
 	"  hvbus run ... --name web1 --control /tmp/web1 --console unix:/tmp/web1.console\n"
 	"  hvbus inspect --socket /tmp/web1             # VPs, exits, channels, disks, NICs\n"
 	"  hvbus attach --socket /tmp/web1 --nic switch=net -- ip addr  # a process beside the "
-	"VM\n";
+	"VM\n"
+	"  hvbus run ... --name web2 --switch name=net,type=joined,root=/tmp/web1 --nic "
+	"switch=net\n"
+	"  hvbus net add --control /tmp/web1 --nic switch=net           # one more NIC, at once\n";
 
 struct run {
 	struct root_options root; /* the first: its setters take us for it */

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=dash
+# shellcheck disable=SC2154 # dev: use_nic sets it
 # A channel for every processor, fewer and again all of them, while the NIC is used.
 # limit: 120
 # check: cloud/2

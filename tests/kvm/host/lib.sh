@@ -163,12 +163,12 @@ control() {
 inspected() { "$HVBUS" inspect --socket "$(socket "$1")" | grep -qF -- "$2"; }
 inspected_json() { "$HVBUS" inspect --socket "$(socket "$1")" --json | tr -d ' \n' | grep -qF -- "$2"; }
 
-# It ends with the machine.
+# It ends with the machine. Who is gone without a word keeps the server busy for two seconds.
 process_guest() {
 	local name=$1 keys=switch=lan,name=process,mtu=9000 a
 	shift
 	for a; do keys=$keys,addr=$a; done
-	"$HVBUS" attach --socket "$(socket "$name")" --netns new --nic "$keys" -- /usr/bin/iperf3 -s \
+	"$HVBUS" attach --socket "$(socket "$name")" --netns new --nic "$keys" -- /usr/bin/iperf3 -s --rcv-timeout 2000 \
 		>"$CASE_DIR/process.log" 2>&1 &
 }
 

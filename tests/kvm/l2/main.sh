@@ -129,7 +129,7 @@ use_nic() {
 
 # transfer ADDRESS ARGS...: through iperf3, which may still be at the one before, or not have begun
 transfer() {
-	for _ in 1 2 3 4 5; do
+	for _ in 1 2 3 4 5 6 7 8 9 10; do
 		iperf3 --connect-timeout 5000 -n 4M -c "$@" && return
 		sleep 1
 	done
@@ -138,12 +138,12 @@ transfer() {
 
 # begin_load ADDRESS: something comes in and goes out at $dev until end_load
 begin_load() {
-	iperf3 --bidir -t 600 -c "$1" >/dev/null 2>&1 &
+	setsid sh -c "while :; do iperf3 --bidir -t 600 -c $1; sleep 1; done" >/dev/null 2>&1 &
 	loader=$!
 	check "it is used" wait_for 60 has_received "$dev" $(($(received "$dev") + 1000000))
 }
 end_load() {
-	kill "$loader" 2>/dev/null
+	kill -9 -"$loader"
 	wait "$loader"
 }
 received() { cat "/sys/class/net/$1/statistics/rx_bytes"; }
