@@ -3,8 +3,7 @@
 # NICs that come and go while the guest runs, idle and under load, and a driver that is unloaded
 # and loaded again while its NIC is used.
 # limit: 240
-# check: cloud/1
-# long: cloud/2 standard/1 standard/2
+# long: cloud/1 cloud/2 standard/1 standard/2
 
 mac_keep=00:15:5d:00:00:01
 mac_new=00:15:5d:00:00:02
