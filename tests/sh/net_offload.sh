@@ -75,6 +75,8 @@ while True:
 	c.send(str(n).encode())
 	c.close()' 2>"$T/far.log" &
 PIDS="$PIDS $!"
+far_listens() { ss -Hltn 'sport = :5203' | grep -q LISTEN; }
+wait_for 10 far_listens
 extended='
 import socket
 s = socket.socket(socket.AF_INET6)

@@ -182,6 +182,11 @@ static void fill(struct scsi_task *t)
 	}
 }
 
+void scsi_target_unit_attention(struct scsi_target *t, enum scsi_ua ua)
+{
+	ck_abort_msg("attention %d of %p", (int)ua, (void *)t); /* no LUN comes or goes here */
+}
+
 bool scsi_execute_nowhere(struct scsi_task *t)
 {
 	n_executed++;
