@@ -283,8 +283,8 @@ static bool execute_absent(struct scsi_task *t, bool lun0)
 
 	t->lun = NULL;
 	op = find_op(scsi_ops, t, &sense);
-	if (!op || !(op->flags & OP_ANY_LUN)) {
-		t->absent = true;
+	t->absent = !op || !(op->flags & OP_ANY_LUN);
+	if (t->absent) {
 		t->status = SCSI_CHECK_CONDITION;
 		t->sense_len = 0;
 		t->transferred = 0;
