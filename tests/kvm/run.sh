@@ -14,6 +14,7 @@
 #   KVM_SCALE=N              all time limits N times as long
 #   KVM_KEEP=1               keep the files of a good run too
 #   KVM_SEED=N               what is random in cases begins with this number, not with another each time
+#   KVM_CPU=N                the processor that the emulator runs on, default 0
 #   KVM_CACHE=FOLDER         see images.sh
 set -u
 cd "$(dirname "$0")/../.." || exit 2
@@ -182,7 +183,8 @@ emulator() {
 	# -cx16: this emulator's cmpxchg16b spoils flags, and with them a kernel.
 	# no_timer_check: on a busy machine the check of the timer fails, and with it the boot.
 	# tsc=reliable: with the TSC in level 1, level 2 reads the time without an exit.
-	exec qemu-system-x86_64 -machine q35 -accel tcg,thread=multi -cpu max,+svm,-cx16 -smp 2 -m 2048 \
+	# taskset: its processors on two of ours lost one level 1 in three, on one of ours none so far.
+	exec taskset -c "${KVM_CPU:-0}" qemu-system-x86_64 -machine q35 -accel tcg,thread=multi -cpu max,+svm,-cx16 -smp 2 -m 2048 \
 		-nodefaults -display none -no-reboot -device isa-debug-exit,iobase=0xf4,iosize=1 \
 		-drive "file=$disk,format=raw,if=virtio,cache=unsafe,discard=unmap" \
 		-kernel "$cache/kernel-cloud/vmlinux" -initrd "$cache/l1.cpio.gz" \
@@ -268,9 +270,21 @@ line() {
 	esac
 }
 
+# A processor of level 2 that has a triple fault nobody asked for: rare, seen with one processor and
+# with two, before the first driver and under load. Whether the emulator makes it, or hvbus,
+# is not known. Such a case runs again in a fresh level 1, once, and that is said.
+had_triple_fault() { [ "$mode" = nested ] && grep -q 'had a triple fault' <<<"${words[*]}"; }
+
 # settle ID SECONDS: a case is over
 settle() {
 	local result=ok
+	if [ -z "${tried[$1]:-}" ] && had_triple_fault; then
+		tried[$1]=1
+		retried=$((retried + 1))
+		printf '  RETRY   %s: a processor had a triple fault; consoles: %s\n' "$1" "${dir#"$PWD"/}"
+		left=("${left[@]:1}" "$1")
+		return
+	fi
 	# A case without a result proves nothing.
 	[ $((good + wrong)) != 0 ] || { wrong=1 && words+=("FAILED $1: checked nothing"); }
 	[ "$wrong" = 0 ] || result=FAILED
@@ -361,7 +375,7 @@ done
 
 complete=1
 echo
-[ $retried = 0 ] || echo "$retried times a case ran again because level 1 was lost"
+[ $retried = 0 ] || echo "$retried times a case ran again because level 1, or a processor in it, was lost"
 [ $failed = 0 ] || echo "consoles and logs: ${run#"$PWD"/}"
 echo "$((SECONDS - started)) seconds"
 echo "$passed passed, $failed failed"

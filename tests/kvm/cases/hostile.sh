@@ -97,6 +97,7 @@ dies() {
 }
 
 ends() {
+	faults_are_meant
 	dies triple 1 "resets itself at once, time after time"
 	dies reset 1 "resets itself at once, time after time"
 	dies nowhere 1 "internal error.*RIP 0xe0000000"
