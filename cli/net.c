@@ -405,16 +405,14 @@ static int run_add(const struct net_args *a)
 
 static const char remove_usage[] =
 	"usage: hvbus net remove --socket S --port SWITCH/PORT [--wait SECONDS]\n\n"
-	"Take the NIC behind a port away from its guest: first its cable, and when the guest "
-	"sends\n"
-	"nothing any more the NIC. Waits until it is gone (default 5 s), or says that it is not: "
-	"the\n"
-	"removal goes on.\n";
+	"Take the NIC behind a port away from its guest: first its cable, and when nothing is on\n"
+	"its way any more, or after a minute, the NIC. Waits until it is gone (default 15 s), or\n"
+	"says that it is not: the removal goes on.\n";
 
 static const char remove_examples[] = "  hvbus net remove --control /tmp/web1 --port lan/web1-b\n";
 
 static const struct cli_option remove_options[] = {
-	SOCKET, PORT, { "wait", "SECONDS", "for the guest to let go of it (default 5)", set_wait },
+	SOCKET, PORT, { "wait", "SECONDS", "for the guest to let go of it (default 15)", set_wait },
 	JSON,	END,
 };
 
@@ -422,11 +420,15 @@ static int run_remove(const struct net_args *a)
 {
 	json_t *request = json_pack("{ss ss sI}", "do", "nic-remove", "port", a->port, "wait_ms",
 				    (json_int_t)(a->wait_s * 1000));
+	json_t *answer =
+		cli_ask_json(a->socket, request, NULL, 0, (unsigned)a->wait_s + TIMEOUT, a->json);
 
-	json_decref(
-		cli_ask_json(a->socket, request, NULL, 0, (unsigned)a->wait_s + TIMEOUT, a->json));
 	if (!a->json)
-		printf("the NIC at %s is removed\n", a->port);
+		printf("the NIC at %s is removed%s\n", a->port,
+		       json_is_true(json_object_get(answer, "busy"))
+			       ? ", in the middle of its use: the guest did not heed its cable"
+			       : "");
+	json_decref(answer);
 	return CLI_OK;
 }
 
@@ -490,7 +492,7 @@ static void parse(int argc, char **argv, const struct net_verb *v, struct net_ar
 int cmd_net(int argc, char **argv)
 {
 	static char command[32];
-	struct net_args a = { .bps = KEEP, .burst = KEEP, .speed = KEEP, .wait_s = 5 };
+	struct net_args a = { .bps = KEEP, .burst = KEEP, .speed = KEEP, .wait_s = 15 };
 	const struct net_verb *v;
 
 	if (argc < 2)

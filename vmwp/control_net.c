@@ -86,6 +86,9 @@ json_t *control_net_link(struct control_call *c)
 	if (!p)
 		return answer;
 	g = nic_owner(c->root, p, &index);
+	if (g && g->nic[index].guest)
+		return control_error(-EALREADY, "%s/%s: is being removed", sw->cfg.name,
+				     vsw_port_name(p));
 	if (g)
 		vsp = g->nic[index].vsp;
 	answer = tell_guest(c, sw, p, vsp);
@@ -238,18 +241,14 @@ json_t *control_nic_add(struct control_call *c)
 	return port_json(added->sw, netvsp_port(added->vsp));
 }
 
-static json_t *removed(void)
+void control_nic_removed(struct conn *c, struct nic *nic)
 {
 	json_t *o = json_object();
 
-	json_object_set_new(o, "removed", json_true());
-	return o;
-}
-
-void control_nic_removed(struct conn *c, struct nic *nic)
-{
 	nic->waiter = NULL;
-	conn_answer(c, removed());
+	json_object_set_new(o, "removed", json_true());
+	json_object_set_new(o, "busy", json_boolean(nic->busy));
+	conn_answer(c, o);
 }
 
 /* The removal does not mind. */
@@ -267,9 +266,12 @@ static void waited_enough(struct conn *c, void *what)
 	conn_answer(c, control_error(-EINPROGRESS,
 				     "the NIC's cable is out, but partition %u (%s) has not let go "
 				     "of it yet. The removal goes on; its place among the guest's "
-				     "NICs is free when it is over",
+				     "NICs is free when it is over%s",
 				     hv_partition_id(nic->guest->partition),
-				     hv_partition_name(nic->guest->partition)));
+				     hv_partition_name(nic->guest->partition),
+				     nic->busy ? ". It was taken away in the middle of its use: a "
+						 "guest that still waits for it has to be restarted"
+					       : ""));
 }
 
 json_t *control_nic_remove(struct control_call *c)

@@ -11,10 +11,15 @@
 #include "base/log.h"
 #include "vmwp/root_priv.h"
 
-/* How long a NIC that is to go has sent nothing, and how long that is waited for. */
-#define LOOK_NS	    100000000ull
-#define QUIET_LOOKS 5u
-#define MOST_LOOKS  30u
+/*
+ * How long a NIC that is to go has been quiet, and how long that is waited for. Linux sees a pulled
+ * cable at once, unless another change was shortly before, or somebody has the lock of all
+ * interfaces: then it looks again after two seconds, as often as that is so.
+ */
+#define LOOK_NS	     100000000ull
+#define LOOKS_DOWN   5u	 /* of an interface that is down */
+#define LOOKS_IN_USE 25u /* of one that may send */
+#define MOST_LOOKS   600u
 
 static const struct vsw_port *port_of_mac(const struct netsw *sw, const uint8_t mac[NET_MAC_LEN])
 {
@@ -199,22 +204,49 @@ static void nic_is_gone(void *ctx)
 	loop_post(nic->guest->root->loop, &nic->gone_call);
 }
 
+/* A process ends what is on its way by itself. */
+static uint32_t looks_needed(const struct nic *nic, const struct netvsp_stats *st)
+{
+	if (!nic->guest->machine)
+		return 0;
+	return st->filter ? LOOKS_IN_USE : LOOKS_DOWN;
+}
+
+static bool is_quiet(struct nic *nic)
+{
+	struct netvsp_stats st;
+	uint64_t sent;
+
+	netvsp_stats(nic->vsp, &st);
+	sent = st.tx_requests + st.control;
+	nic->quiet = sent == nic->sent && netvsp_idle(nic->vsp) ? nic->quiet + 1 : 0;
+	nic->sent = sent;
+	return !st.channels || nic->quiet > looks_needed(nic, &st);
+}
+
 /*
- * Linux waits for the completion of all it has sent, and once it has seen the rescind it looks at
- * none any more. So its cable is pulled first, and what it sends is answered until that ends.
+ * Once Linux has seen the rescind it reads nothing of the NIC any more, but waits, with the lock of
+ * all its interfaces, until everything it has sent is answered and everything it got is given back:
+ * for ever, if one such packet is left in a ring. So its cable is pulled first, at which it stops
+ * its queues, and all that is on its way gets where it belongs.
  */
 static void look_if_quiet(struct loop_timer *t)
 {
 	struct nic *nic = container_of(t, struct nic, quiet_timer);
-	struct netvsp_stats st;
+	bool quiet = is_quiet(nic);
+	struct guest *g = nic->guest;
 
-	netvsp_stats(nic->vsp, &st);
-	nic->quiet = st.tx_requests == nic->tx_requests ? nic->quiet + 1 : 0;
-	nic->tx_requests = st.tx_requests;
-	if (st.channels && nic->quiet < QUIET_LOOKS && ++nic->looks < MOST_LOOKS)
-		loop_timer_arm(nic->guest->root->loop, t, LOOK_NS);
-	else
-		take_out(nic->guest, nic, nic_is_gone, nic);
+	if (!quiet && ++nic->looks < MOST_LOOKS) {
+		loop_timer_arm(g->root->loop, t, LOOK_NS);
+		return;
+	}
+	nic->busy = !quiet;
+	if (nic->busy)
+		log_warn("partition %u (%s): NIC %u is taken away in the middle of its use: the "
+			 "guest did not heed its cable",
+			 hv_partition_id(g->partition), hv_partition_name(g->partition),
+			 (uint32_t)(nic - g->nic));
+	take_out(g, nic, nic_is_gone, nic);
 }
 
 int nic_remove(struct guest *g, uint32_t index)
@@ -225,7 +257,8 @@ int nic_remove(struct guest *g, uint32_t index)
 		return -EALREADY;
 	nic->guest = g;
 	nic->looks = nic->quiet = 0;
-	nic->tx_requests = UINT64_MAX;
+	nic->sent = UINT64_MAX;
+	nic->busy = false;
 	nic->gone_call.fn = nic_ended;
 	nic->quiet_timer.fire = look_if_quiet;
 	netvsp_set_link(nic->vsp, false);

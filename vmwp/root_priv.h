@@ -53,7 +53,8 @@ struct nic {
 	struct guest *guest; /* of one that is going while its guest stays, or NULL */
 	struct loop_timer quiet_timer;
 	uint32_t looks, quiet; /* how often it was looked whether it is quiet, and it was */
-	uint64_t tx_requests;  /* until then */
+	uint64_t sent;	       /* requests of the guest until then */
+	bool busy;	       /* it never was, and is taken away all the same */
 	struct conn *waiter;   /* is told when that one is gone; NULL = nobody */
 	struct loop_call gone_call;
 };

@@ -92,9 +92,9 @@ int nics_add(struct guest *g, const char *wishes, char *why, size_t n);
  */
 void nics_remove(struct guest *g, void (*gone)(void *ctx), void *ctx);
 /*
- * Pulls the cable of one that is there and, when its guest sends nothing any more, or after three
- * seconds, takes it off its switch and away from the guest, which goes on. Its place is free when
- * the bus is done with it: then its waiter is told. -EALREADY: it is going.
+ * Pulls the cable of one that is there and, when nothing is on its way to or from its guest any
+ * more, or after a minute, takes it off its switch and away from the guest, which goes on. Its
+ * place is free when the bus is done with it: then its waiter is told. -EALREADY: it is going.
  */
 int nic_remove(struct guest *g, uint32_t index);
 /* Whose port it is, and which of its NICs; NULL: the host's. */

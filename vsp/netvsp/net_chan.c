@@ -52,6 +52,16 @@ void net_chan_closed(struct net_chan *c)
 	rxbuf_closed(&n->rx, (uint8_t)c->sub);
 }
 
+bool net_chan_idle(const struct net_chan *c)
+{
+	struct vmbus_chan_stats st;
+
+	vmbus_chan_stats(c->chan, &st);
+	if (st.fault)
+		return true; /* it stays as it is */
+	return !st.in_used && !st.out_used && !c->nr_ranges && !c->request.held && !c->owed.is;
+}
+
 /* ---- one packet ------------------------------------------------------------------------- */
 
 static void message(struct net_chan *c, const struct vmpkt *pkt)

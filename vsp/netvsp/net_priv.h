@@ -288,5 +288,7 @@ void net_chan_opened(struct net_chan *c);
 void net_chan_closed(struct net_chan *c);
 /* True: there was something to do. */
 bool net_chan_drain(struct net_chan *c);
+/* Both sides have read all that the other wrote, and nothing waits to be written. */
+bool net_chan_idle(const struct net_chan *c);
 
 #endif

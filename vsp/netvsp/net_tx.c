@@ -385,11 +385,13 @@ static void data_request(struct net_chan *c, const struct vmpkt *pkt, const stru
 	struct netvsp *n = c->n;
 
 	n->count.tx_requests++;
-	if (unlikely(n->state != NET_OPERATIONAL)) {
+	if (unlikely(n->state != NET_OPERATIONAL && n->state != NET_HALTED)) {
 		n->count.tx_rejected++;
 		finish(c, pkt, NVSP_STATUS_FAIL);
 		return;
 	}
+	/* Linux halts an adapter that is in use, and complains when what it sends behind that
+	 * fails. */
 	if (unlikely(!n->filter || !n->port)) {
 		n->count.tx_dropped++;
 		finish(c, pkt, NVSP_STATUS_SUCCESS);

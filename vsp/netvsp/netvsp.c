@@ -264,6 +264,28 @@ void netvsp_network_change(struct netvsp *n)
 	kick(n);
 }
 
+/* ---- before it is taken away ------------------------------------------------------------- */
+
+static bool buffer_is_back(const struct netvsp *n)
+{
+	return !n->rx.buf || (n->rx.free == n->rx.count - n->rx.reserved &&
+			      n->control_free == (1u << NVSP_RX_CONTROL) - 1);
+}
+
+static bool cable_is_known(const struct netvsp *n)
+{
+	return n->state != NET_OPERATIONAL || !n->filter || !n->port ||
+	       n->link == vsw_port_link(n->port);
+}
+
+bool netvsp_idle(const struct netvsp *n)
+{
+	for (uint32_t i = 0; i < NETVSP_MAX_QUEUES; i++)
+		if (n->chan[i].open && !net_chan_idle(&n->chan[i]))
+			return false;
+	return !n->control_first && buffer_is_back(n) && cable_is_known(n);
+}
+
 /* ---- inspection --------------------------------------------------------------------------- */
 
 struct vsw_port *netvsp_port(const struct netvsp *n)

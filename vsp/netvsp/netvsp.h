@@ -53,6 +53,13 @@ void netvsp_set_speed(struct netvsp *n, uint64_t bps);
 /* NETWORK_CHANGE: the guest is to look for its addresses again. */
 void netvsp_network_change(struct netvsp *n);
 
+/*
+ * At this moment nothing is on its way between the adapter and its guest: both have read all that
+ * the other wrote, every request is answered, every place in the receive buffer is given back, and
+ * a guest that looks at its cable knows how it is.
+ */
+bool netvsp_idle(const struct netvsp *n);
+
 /* NULL while there is no port: after netvsp_destroy(). */
 struct vsw_port *netvsp_port(const struct netvsp *n);
 

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=dash
+# shellcheck disable=SC2034 # dev: begin_load reads it
 # NICs that come and go while the guest runs, idle and under load, and a driver that is unloaded
 # and loaded again while its NIC is used.
 # limit: 240
-# long: cloud/1 cloud/2 standard/1 standard/2
+# takes: 95
+# check: cloud/1
+# long: cloud/2 standard/1 standard/2
 
 mac_keep=00:15:5d:00:00:01
 mac_new=00:15:5d:00:00:02
@@ -68,6 +71,7 @@ comes_and_goes() {
 }
 
 reload() {
+	dev=$(nic_of $mac_keep)
 	begin_load 10.9.0.3
 	check "hv_netvsc is unloaded while it is used, $1" rmmod hv_netvsc
 	check "no NIC is left, $1" gone_nic $mac_keep

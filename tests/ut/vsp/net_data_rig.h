@@ -165,7 +165,7 @@ static void setup(void)
 	mock_net_start(&g, bus);
 }
 
-static struct netvsp_stats stats(void)
+static inline struct netvsp_stats stats(void)
 {
 	struct netvsp_stats st;
 
@@ -189,8 +189,8 @@ static uint32_t make_eth(uint8_t *f, const char *dst, const char *src, uint32_t 
 }
 
 /* TCP or UDP over IPv4, @payload bytes, checksums complete unless @partial. */
-static uint32_t make_ip4(uint8_t *f, const char *dst, const char *src, uint8_t protocol,
-			 uint32_t payload, bool partial)
+static inline uint32_t make_ip4(uint8_t *f, const char *dst, const char *src, uint8_t protocol,
+				uint32_t payload, bool partial)
 {
 	uint32_t header = protocol == 6 ? 20 : 8, l4 = header + payload, i;
 	uint8_t *ip = f + NET_ETH_LEN, *t = ip + 20;

@@ -854,6 +854,26 @@ START_TEST(before_the_filter_is_set)
 }
 END_TEST
 
+/* What Linux sends behind a HALT, for its interface is still up, is as what it sends before a
+ * filter. */
+START_TEST(behind_a_halt)
+{
+	struct rndis_request halt = { RNDIS_HALT, sizeof(halt), 1 };
+	uint32_t n = mock_net_packet(msg, frame, make_eth(frame, PEER_MAC, GUEST_MAC, 60, 0), NULL,
+				     0, false);
+	uint64_t id[2];
+
+	id[0] = mock_net_control_send(&g, 0, &halt, sizeof(halt));
+	id[1] = mock_net_send_section(&g, 0, 0, msg, n);
+	ck_assert_uint_eq(completion_of(0, id[1]), NVSP_STATUS_SUCCESS);
+	ck_assert_uint_gt(id[1], id[0]);
+	ck_assert_str_eq(stats().state, "halted");
+	ck_assert_uint_eq(peer.n, 0);
+	ck_assert_uint_eq(stats().tx_dropped, 1);
+	ck_assert_uint_eq(stats().tx_rejected, 0);
+}
+END_TEST
+
 START_TEST(without_a_send_buffer)
 {
 	uint32_t n = mock_net_packet(msg, frame, make_eth(frame, PEER_MAC, GUEST_MAC, 60, 0), NULL,
@@ -1111,6 +1131,7 @@ static Suite *tx_suite(void)
 	tcase_add_test(t, n23_tags_out_of_the_ordinary);
 	tcase_add_test(t, packet_type_on_the_wrong_channel);
 	tcase_add_test(t, control_on_a_sub_channel);
+	tcase_add_test(t, behind_a_halt);
 	tcase_add_test(t, n34_sub_channel_before_the_table_and_after_the_primary);
 	tcase_add_test(t, completed_on_the_channel_it_came_from);
 	tcase_add_test(t, completions_wait_for_room_and_none_is_lost);
