@@ -8,7 +8,7 @@
 #   l2-cloud.cpio.gz, l2-standard.. level 2: busybox, the Hyper-V drivers
 #   root-cloud.ext4, root-standard..  level 2's root file system with the tools of the cases
 #   l1-root                         folder: what level 1 has on its disk, without hvbus
-#   exit, probe, kexec              see tools/
+#   exit, probe, kexec, tsc         see tools/
 #
 #   KVM_CACHE=FOLDER    another folder, to share one between clones
 #   KVM_REFRESH=1       ask apt for newer packages
@@ -235,6 +235,7 @@ ln -sfn "${busybox##*/}" "$cache/busybox"
 tool exit
 tool probe
 tool kexec
+tool tsc
 kernel cloud linux-image-cloud-amd64
 kernel standard linux-image-amd64
 # shellcheck disable=SC2086

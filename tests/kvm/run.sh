@@ -10,21 +10,24 @@
 #        run.sh --shell                              a shell in level 1; its files are in /harness
 #
 #   KVM_MODE=nested|direct   where; default: direct if /dev/kvm is good enough
-#   KVM_PER_BOOT=N           cases in one level 1, default 8
+#   KVM_LANES=N              how many level 1 side by side, each on a processor of its own; default 2
+#   KVM_PER_BOOT=N           cases in one level 1, default 10
 #   KVM_SCALE=N              all time limits N times as long
+#   KVM_SLOWER=N             the clock of level 1 is N times as slow as ours, default 2
 #   KVM_KEEP=1               keep the files of a good run too
 #   KVM_SEED=N               what is random in cases begins with this number, not with another each time
-#   KVM_CPU=N                the processor that the emulator runs on, default 0
 #   KVM_CACHE=FOLDER         see images.sh
 set -u
 cd "$(dirname "$0")/../.." || exit 2
 
 here=$PWD/tests/kvm
 cache=${KVM_CACHE:-$PWD/build/kvm-cache}
-per_boot=${KVM_PER_BOOT:-8}
+per_boot=${KVM_PER_BOOT:-10}
 scale=${KVM_SCALE:-1}
+slower=${KVM_SLOWER:-2}
 seed=${KVM_SEED:-$RANDOM}
-silence=$((60 * scale)) # seconds without a sign of level 1, which gives one every two
+lanes=${KVM_LANES:-2}
+silence=$((60 * scale * slower)) # seconds without a sign of level 1, which gives one every two of its own
 boot_limit=$((240 * scale))
 passed=0
 failed=0
@@ -39,7 +42,11 @@ die() {
 
 # ---- which cases --------------------------------------------------------------------------------
 
-# key CASE KEY: what the comment "# KEY: ..." in the case says
+# key CASE KEY: what the comment "# KEY: ..." in the case says:
+#   check, long   the variants FLAVOUR/CPUS of the quick run, and of the long one besides
+#   limit         seconds of its own clock
+#   takes         seconds of the quick variant where nothing disturbs, by which the lanes share
+#   build         of hvbus, when it is not release
 key() { sed -nE "s/^# $2: *(.*)/\1/p" "$here/cases/$1.sh" | head -n 1; }
 
 # variants CASE: its ids
@@ -85,6 +92,12 @@ build_of() {
 	b=$(key "${1%@*}" build)
 	echo "${b:-release}"
 }
+# allowed_processors: their numbers, a line each
+allowed_processors() {
+	local range
+	for range in $(taskset -cp $$ | sed 's/.*: //' | tr , ' '); do seq "${range%-*}" "${range#*-}"; done
+}
+
 builds() { for id in "${todo[@]}"; do build_of "$id"; done | sort -u; }
 
 case $list in
@@ -106,6 +119,9 @@ nested | direct) ;;
 esac
 [[ $seed =~ ^[0-9]{1,9}$ ]] || die "KVM_SEED is '$seed', not a number of at most nine digits"
 seed=$((10#$seed))
+[[ $slower =~ ^[1-9]$ ]] || die "KVM_SLOWER is '$slower', not a number from 1 to 9"
+[ "$mode" = nested ] || slower=1
+[[ $lanes =~ ^[1-9][0-9]?$ ]] || die "KVM_LANES is '$lanes', not a number from 1 to 99"
 
 mkdir -p build/kvm
 run=$(mktemp -d "build/kvm/$(date +%m%d-%H%M%S)-XXXX") || exit 2
@@ -119,12 +135,14 @@ stop_job() {
 	job=
 }
 clean() {
-	stop_job
+	local lane
+	for lane in "${lane_jobs[@]}"; do kill "$lane" 2>/dev/null && wait "$lane"; done
 	rm -rf "$run/stage" "$run"/*.img "$run"/*/disks
 	[ $failed = 0 ] && [ $retried = 0 ] && [ -z "${KVM_KEEP:-}" ] && [ -n "${complete:-}" ] && rm -rf "$run"
 	rmdir build/kvm 2>/dev/null
 }
 complete=
+lane_jobs=()
 trap clean EXIT
 trap 'exit 130' INT TERM HUP
 
@@ -183,12 +201,16 @@ emulator() {
 	# -cx16: this emulator's cmpxchg16b spoils flags, and with them a kernel.
 	# no_timer_check: on a busy machine the check of the timer fails, and with it the boot.
 	# tsc=reliable: with the TSC in level 1, level 2 reads the time without an exit.
+	# tsc_early_khz, and no other clock that would contradict: level 1 takes our second for a part of
+	# one. Each interrupt costs level 2 its whole translation cache, and at the pace of a real clock
+	# that, for ticks alone, was half of the time.
 	# taskset: its processors on two of ours lost one level 1 in three, on one of ours none so far.
-	exec taskset -c "${KVM_CPU:-0}" qemu-system-x86_64 -machine q35 -accel tcg,thread=multi -cpu max,+svm,-cx16 -smp 2 -m 2048 \
+	exec taskset -c "$processor" qemu-system-x86_64 -machine q35 -accel tcg,thread=multi -cpu max,+svm,-cx16 -smp 2 -m 2048 \
 		-nodefaults -display none -no-reboot -device isa-debug-exit,iobase=0xf4,iosize=1 \
 		-drive "file=$disk,format=raw,if=virtio,cache=unsafe,discard=unmap" \
 		-kernel "$cache/kernel-cloud/vmlinux" -initrd "$cache/l1.cpio.gz" \
-		-append "console=ttyS0 quiet panic=-1 mitigations=off no_timer_check tsc=reliable clocksource=tsc" "$@"
+		-append "console=ttyS0 quiet panic=-1 mitigations=off no_timer_check tsc=reliable clocksource=tsc \
+			tsc_early_khz=$khz pmtmr=0 hpet=disable" "$@"
 }
 
 # The loop of level 1, here.
@@ -200,7 +222,7 @@ direct() {
 	while sleep 2; do echo tick >>"$KVM_REPORT"; done &
 	while read -r id limit build; do
 		"$KVM_BUSYBOX" sh "$run/harness/host/case.sh" "$id" "$limit" "$build" </dev/null
-	done <"$run/list"
+	done <"$dir/list"
 	echo finished >>"$KVM_REPORT"
 	kill $!
 }
@@ -209,22 +231,22 @@ direct() {
 begin_boot() {
 	local id
 	boots=$((boots + 1))
-	dir=$run/boot-$boots
+	dir=$run/boot-$lane.$boots
 	mkdir -p "$dir/disks"
 	: >"$dir/report"
 	for id in "$@"; do
 		echo "$id $(($(key "${id%@*}" limit) * scale)) $(build_of "$id")"
-	done >"$run/list"
+	done >"$dir/list"
 	if [ "$mode" = direct ]; then
 		export -f direct
 		export run dir cache
 		setsid bash -c direct </dev/null >"$dir/console" 2>&1 &
 	else
-		cp --sparse=always --reflink=auto "$run/base.img" "$run/disk.img"
-		debugfs -w -R "write $run/list harness/list" "$run/disk.img" >/dev/null 2>&1
+		cp --sparse=always --reflink=auto "$run/base.img" "$run/disk-$lane.img"
+		debugfs -w -R "write $dir/list harness/list" "$run/disk-$lane.img" >/dev/null 2>&1
 		export -f emulator
-		export cache
-		setsid bash -c 'emulator "$@"' - "$run/disk.img" -serial "file:$dir/console" \
+		export cache processor khz
+		setsid bash -c 'emulator "$@"' - "$run/disk-$lane.img" -serial "file:$dir/console" \
 			-serial "file:$dir/report" -serial "file:$dir/guests.log" </dev/null >"$dir/emulator.log" 2>&1 &
 	fi
 	job=$!
@@ -234,10 +256,10 @@ begin_boot() {
 end_boot() {
 	stop_job
 	[ "$mode" = nested ] || return 0
-	e2fsck -fy "$run/disk.img" >"$dir/e2fsck.log" 2>&1
-	debugfs -R "rdump /out $dir" "$run/disk.img" >/dev/null 2>&1
+	e2fsck -fy "$run/disk-$lane.img" >"$dir/e2fsck.log" 2>&1
+	debugfs -R "rdump /out $dir" "$run/disk-$lane.img" >/dev/null 2>&1
 	if [ -d "$dir/out" ]; then mv "$dir"/out/* "$dir/" 2>/dev/null; rmdir "$dir/out"; fi
-	rm -f "$run/disk.img"
+	rm -f "$run/disk-$lane.img"
 }
 
 # ---- what they say ----------------------------------------------------------------------------------
@@ -254,7 +276,7 @@ line() {
 	started) [ "$mode" = direct ] || echo "  level 1 is up after $((SECONDS - boot_start)) s" ;;
 	begin)
 		current=$id begun=$SECONDS good=0 wrong=0 words=()
-		[ ! -t 1 ] || printf '  ...     %s\r' "$id"
+		[ ! -t 1 ] || [ "$lanes" != 1 ] || printf '  ...     %s\r' "$id"
 		;;
 	ok) good=$((good + 1)) ;;
 	FAILED)
@@ -263,7 +285,7 @@ line() {
 		;;
 	log) words+=("| ${1#log *: }") ;;
 	end)
-		settle "$id" "${1##* }"
+		settle "$id" $((SECONDS - begun))
 		current=
 		;;
 	finished) finished=1 ;;
@@ -314,7 +336,7 @@ watch() {
 		limit=$silence
 		[ "$seen" != 0 ] || limit=$boot_limit
 		[ $((SECONDS - alive)) -le "$limit" ] || lost="no sign of it for $limit s"
-		if [ -n "$current" ] && [ $((SECONDS - begun)) -gt $(($(key "${current%@*}" limit) * scale + 60)) ]; then
+		if [ -n "$current" ] && [ $((SECONDS - begun)) -gt $((($(key "${current%@*}" limit) * scale + 60) * slower)) ]; then
 			lost="$current did not end in its time limit"
 		fi
 		[ -n "$lost" ] || sleep 0.5
@@ -327,7 +349,7 @@ watch() {
 # The machine ends by itself, with a status that says that it did: its disk is complete then.
 farewell() {
 	local status=0
-	for _ in $(seq $((20 * scale))); do
+	for _ in $(seq $((20 * scale * slower))); do
 		kill -0 "$job" 2>/dev/null || break
 		sleep 0.5
 	done
@@ -355,23 +377,60 @@ after_loss() {
 	settle "${left[0]}" $((SECONDS - boot_start))
 }
 
+# ---- lanes: level 1 by level 1 on a processor of its own ------------------------------------------
+
+mapfile -t processors < <(allowed_processors)
+[ "$lanes" -le ${#processors[@]} ] || lanes=${#processors[@]}
+[ "$lanes" -le ${#todo[@]} ] || lanes=${#todo[@]}
+[ "$lanes" -gt 0 ] || lanes=1
+[ "$mode" = nested ] || lanes=1 # machines of their own, with as many processors as they ask for
+
+# cases_of LANE: the longest go first, each to who has least to do
+cases_of() {
+	local id
+	for id in "${todo[@]}"; do echo "$(key "${id%@*}" takes) $id"; done | sort -rn | awk -v lanes="$lanes" -v mine="$1" '
+		{ least = 1
+		  for (l = 2; l <= lanes; l++) if (sum[l] < sum[least]) least = l
+		  sum[least] += $1
+		  if (least == mine) print $2 }'
+}
+
+# lane NUMBER: its cases; its counts are in a file when it is done
+lane() {
+	lane=$1 processor=${processors[$1 - 1]}
+	trap 'stop_job; exit 130' INT TERM HUP
+	trap stop_job EXIT
+	mapfile -t left < <(cases_of "$lane")
+	while [ ${#left[@]} -gt 0 ]; do
+		begin_boot "${left[@]:0:per_boot}"
+		watch || after_loss
+		end_boot
+	done
+	echo "$passed $failed $retried" >"$run/counts-$lane"
+}
+
 # ---- all of it --------------------------------------------------------------------------------------
 
 boots=0
 harness "$run/harness"
-[ "$mode" = direct ] || make_disk
+[ "$mode" = direct ] || { make_disk && khz=$("$cache/tsc" "$slower"); } || exit 2
 if [ -n "$shell" ]; then
 	[ "$mode" = nested ] || die "--shell is for level 1; this machine has a shell (KVM_MODE=nested)"
+	processor=${processors[0]}
 	emulator "$run/base.img" -chardev stdio,id=c,mux=on,signal=off -serial chardev:c -serial null -serial null
 fi
 
-echo "${#todo[@]} cases, $mode$([ "$mode" = direct ] || echo ' (level 1: emulation)'), KVM_SEED=$seed"
-left=("${todo[@]}")
-while [ ${#left[@]} -gt 0 ]; do
-	begin_boot "${left[@]:0:per_boot}"
-	watch || after_loss
-	end_boot
+echo "${#todo[@]} cases, $mode$([ "$mode" = direct ] || echo " (level 1: emulation; $lanes side by side)"), KVM_SEED=$seed"
+for n in $(seq "$lanes"); do
+	lane "$n" &
+	lane_jobs+=($!)
 done
+for n in $(seq "$lanes"); do
+	wait "${lane_jobs[n - 1]}"
+	read -r good wrong again <"$run/counts-$n" || die "lane $n ended without its counts"
+	passed=$((passed + good)) failed=$((failed + wrong)) retried=$((retried + again))
+done
+lane_jobs=()
 
 complete=1
 echo

@@ -2,8 +2,9 @@
 # shellcheck shell=dash
 # A stock kernel with its initramfs only: finds Hyper-V, connects, powers off.
 # limit: 120
-# check: cloud/1 cloud/2 standard/1
-# long: cloud/4 standard/2 standard/4
+# takes: 25
+# check: standard/1
+# long: cloud/1 cloud/2 cloud/4 standard/2 standard/4
 
 host() {
 	vm a guest

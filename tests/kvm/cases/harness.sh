@@ -2,6 +2,7 @@
 # shellcheck shell=dash
 # The harness itself: a processor runs, and KVM offers what Hyper-V guests need.
 # limit: 30
+# takes: 1
 # check: cloud/1
 
 host() {

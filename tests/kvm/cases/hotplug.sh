@@ -3,8 +3,9 @@
 # Disks that come, grow and go while the guest runs: it sees each without being told to look, and
 # one that goes under I/O harms nobody else.
 # limit: 240
-# check: cloud/2
-# long: cloud/1 cloud/4 standard/2
+# takes: 80
+# check: cloud/1
+# long: cloud/2 cloud/4 standard/2
 
 place=0:5
 

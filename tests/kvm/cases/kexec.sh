@@ -3,6 +3,7 @@
 # Another kernel takes over in the middle of I/O, without a reset: the bus is left and joined again
 # while we see nothing of it but messages.
 # limit: 180
+# takes: 40
 # check: cloud/1
 # long: cloud/2 standard/2
 
@@ -25,7 +26,7 @@ host() {
 }
 
 guest() {
-	local data
+	local data why
 	check "the disks come" wait_for 60 both_disks
 	data=/dev/$(disk_of 32)
 	check "there are two controllers" [ "$(storvsc_hosts)" = 2 ]
@@ -34,9 +35,10 @@ guest() {
 	check "the NIC is there" [ -n "$(find /sys/bus/vmbus/drivers/hv_netvsc/ -name '*-*-*')" ]
 	[ -z "$(word sum)" ] || next "$data"
 	dd if=/dev/urandom of="$data" bs=1M count=1 conv=fsync
-	mount -o ro "/dev/$(disk_of 96)" /mnt
-	/run/harness/tools/kexec load /mnt/vmlinuz /mnt/initrd "$(cat /proc/cmdline) sum=$(sum_of "$data")" ||
-		say "failed the kernel cannot be loaded"
+	modprobe ext4
+	mount -t ext4 -o ro "/dev/$(disk_of 96)" /mnt
+	why=$(/run/harness/tools/kexec load /mnt/vmlinuz /mnt/initrd "$(cat /proc/cmdline) sum=$(sum_of "$data")" 2>&1) ||
+		say "failed the kernel cannot be loaded: $why"
 	check "the disk is busy" keep_busy "$data"
 	complaints
 	say "first"

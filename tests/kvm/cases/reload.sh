@@ -3,8 +3,9 @@
 # The storage driver of a data disk is unloaded and loaded ten times: each time both controllers
 # come with all their channels, and the file system has what was written before.
 # limit: 240
-# check: cloud/2
-# long: cloud/1 cloud/4 standard/2
+# takes: 80
+# check: cloud/1
+# long: cloud/2 cloud/4 standard/2
 
 rounds=10
 
@@ -14,6 +15,7 @@ host() {
 	truncate -s 24M "$DISKS/second.img"
 	vm a guest --disk "path=$data" --disk "path=$DISKS/second.img,controller=1"
 	mark a "round 0" 120
+	check "every channel is open" wait_for 60 all_open a
 	bus_has a >"$CASE_DIR/before"
 	for i in $(seq $rounds); do
 		mark a "round $i" 90
@@ -29,10 +31,13 @@ host() {
 	check "the file of every round is there" all_files "$data"
 }
 
+all_open() { ! control "$1" inspect --json | grep -q '"state": *"offered"'; }
+
 # What would grow if something were left behind. Sorted: the controllers are opened in any order.
 bus_has() {
 	control "$1" inspect --json |
-		grep -oE '"(gpadls|gpadl_pages|dropped|channels_open|stuck_ever|device|sub_channel|relid|state)": ?[^,}]*' | sort
+		grep -oE '"(gpadls|gpadl_pages|dropped|channels_open|stuck_ever|device|sub_channel|relid|state)": ?[^,}]*' |
+		sed 's/"waiting"/"ready"/' | sort # a heartbeat is under way, or not
 }
 
 all_files() {

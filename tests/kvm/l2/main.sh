@@ -130,7 +130,7 @@ use_nic() {
 # transfer ADDRESS ARGS...: through iperf3, which may still be at the one before, or not have begun
 transfer() {
 	for _ in 1 2 3 4 5 6 7 8 9 10; do
-		iperf3 --connect-timeout 5000 -n 4M -c "$@" && return
+		iperf3 --connect-timeout 5000 -n 2M -c "$@" && return
 		sleep 1
 	done
 	return 1
@@ -140,7 +140,7 @@ transfer() {
 begin_load() {
 	setsid sh -c "while :; do iperf3 --bidir -t 600 -c $1; sleep 1; done" >/dev/null 2>&1 &
 	loader=$!
-	check "it is used" wait_for 60 has_received "$dev" $(($(received "$dev") + 1000000))
+	check "it is used" wait_for 60 has_received "$dev" $(($(received "$dev") + 300000))
 }
 end_load() {
 	kill -9 -"$loader"
