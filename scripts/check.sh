@@ -3,13 +3,13 @@
 # `make check`: every test in every build. One line per program; what a program printed only
 # when it failed. Goes on after failures; the last line is "N passed, M failed".
 #
-#   CHECK_VARIANTS="release address thread"   which builds (default: all three); beside them
-#                                             kvm: stock kernels as guests, as make check-kvm
-#   CHECK_ONLY=loop                           only programs whose name contains this
+#   CHECK_VARIANTS="release address thread kvm"   which builds, and after them stock kernels as
+#                                                 guests, as make check-kvm (default: all)
+#   CHECK_ONLY=loop                               only programs whose name contains this
 set -u
 cd "$(dirname "$0")/.." || exit 2
 
-read -ra variants <<<"${CHECK_VARIANTS:-release address thread}"
+read -ra variants <<<"${CHECK_VARIANTS:-release address thread kvm}"
 only=${CHECK_ONLY:-}
 limit=300      # seconds for one program; the tests inside have limits of their own
 kvm_limit=1500 # for all guests, level 1 being lost once or twice
@@ -228,7 +228,7 @@ check_kvm() {
 	setsid timeout -k 30 $kvm_limit make --no-print-directory -s check-kvm >"$log" 2>&1 </dev/null &
 	pid=$!
 	job_of[$pid]=kvm
-	tail -n +1 -s 0.5 -F --pid=$pid "$log" 2>/dev/null | grep -vE '^$|passed, [0-9]+ failed$' &
+	tail -n +1 -s 0.5 -F --pid=$pid "$log" 2>/dev/null | grep --line-buffered -vE '^$|passed, [0-9]+ failed$' &
 	wait $pid || status=$?
 	wait $!
 	unset "job_of[$pid]"
