@@ -45,9 +45,17 @@ die() {
 # key CASE KEY: what the comment "# KEY: ..." in the case says:
 #   check, long   the variants FLAVOUR/CPUS of the quick run, and of the long one besides
 #   limit         seconds of its own clock
-#   takes         seconds of the quick variant where nothing disturbs, by which the lanes share
+#   takes         seconds where nothing disturbs, by which the lanes share; VARIANT=SECONDS where it differs
 #   build         of hvbus, when it is not release
 key() { sed -nE "s/^# $2: *(.*)/\1/p" "$here/cases/$1.sh" | head -n 1; }
+
+# takes ID: the seconds of its key
+takes() {
+	local seconds
+	seconds=$(key "${1%@*}" takes)
+	seconds=${seconds#*"${1#*@}="}
+	echo "${seconds%% *}"
+}
 
 # variants CASE: its ids
 variants() {
@@ -388,7 +396,7 @@ mapfile -t processors < <(allowed_processors)
 # cases_of LANE: the longest go first, each to who has least to do
 cases_of() {
 	local id
-	for id in "${todo[@]}"; do echo "$(key "${id%@*}" takes) $id"; done | sort -rn | awk -v lanes="$lanes" -v mine="$1" '
+	for id in "${todo[@]}"; do echo "$(takes "$id") $id"; done | sort -rn | awk -v lanes="$lanes" -v mine="$1" '
 		{ least = 1
 		  for (l = 2; l <= lanes; l++) if (sum[l] < sum[least]) least = l
 		  sum[least] += $1
