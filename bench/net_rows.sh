@@ -283,6 +283,20 @@ vde_start() {
 	sleep 0.3
 }
 
+# ---- the least a switch in user space can do -------------------------------------------------------------
+
+relay_start() {
+	local n=0 side
+	start_at "$HOST" "$PEERS/tap_relay" "/proc/$FAR/ns/net" relay0
+	for side in "$HOST" "$FAR"; do
+		n=$((n + 1))
+		until_ok "no TAP for tap_relay" has_link "$side" relay0
+		at "$side" ip addr add "10.94.0.$n/24" dev relay0
+		at "$side" ip link set relay0 up
+	done
+	sleep 0.3
+}
+
 # ---- one row ------------------------------------------------------------------------------------------
 
 PASS=0 ROUND=0
@@ -443,11 +457,17 @@ tcp_rows() {
 	fi
 	if want net-tcp; then
 		two_guests
-		row net-tcp "veth TCP TSO on" 0.5 1.0 bit/s tcp "$HOST" 10.99.0.2 -- tcp "$(pid_of one)" 10.97.0.2
+		row net-tcp "veth TCP TSO on" 0.5 1.0 bit/s tcp "$HOST" 10.99.0.2 -- again net-tcp tcp "$(pid_of one)" 10.97.0.2
 	fi
 	if want net-ping; then
 		two_guests
-		row net-ping "veth ping (median us)" "<=1.3" "<=1.0" us pings "$HOST" 10.99.0.2 -- pings "$(pid_of one)" 10.97.0.2
+		row net-ping "veth ping (median us)" "<=1.3" "<=1.0" us pings "$HOST" 10.99.0.2 -- again pings pings "$(pid_of one)" 10.97.0.2
+	fi
+	if want net-bound; then
+		two_guests
+		at "$HOST" ip link show relay0 >/dev/null || relay_start
+		row net-tcp-bound "three processes that only hand over" "" "" bit/s tcp "$HOST" 10.94.0.2 -- again net-tcp tcp "$(pid_of one)" 10.97.0.2
+		row net-ping-bound "three processes that only hand over" "" "" us pings "$HOST" 10.94.0.2 -- again pings pings "$(pid_of one)" 10.97.0.2
 	fi
 }
 

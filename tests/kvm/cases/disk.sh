@@ -21,7 +21,7 @@ host() {
 	mark a discarded 240
 	left=$(blocks "$data")
 	check "what is discarded is a hole in the file ($left blocks left)" \
-		[ "$left" -ge $((24 * 2048)) -a "$left" -le $((24 * 2048 + 64)) ]
+		[ "$left" = $(((8 * CPUS - 4) * 2048)) ]
 	gone a 60
 	check "power off ends the command with 0" [ "$STATUS" = 0 ]
 	check "no driver complains" drivers_content a
@@ -40,7 +40,7 @@ same_targets() {
 }
 
 blocks() { stat -c %b "$1"; }
-first_sum() { head -c 8388608 "$1" | sha256sum | cut -d' ' -f1; }
+first_sum() { head -c 2097152 "$1" | sha256sum | cut -d' ' -f1; }
 
 verified() {
 	fio --name=v "--filename=$1" --direct=1 --ioengine=libaio --iodepth=32 --bs=16k --rw=randwrite "--size=$2" \
@@ -89,12 +89,12 @@ guest() {
 	check "channels move from processor to processor under I/O" moved_under_load "$data"
 	say moved
 	scsi_tools "/dev/$data"
-	dd if=/dev/urandom of="/dev/$data" bs=1M count=40 conv=fsync || say "failed writing $data"
-	check "blkdiscard" /usr/bin/blkdiscard --offset 16MiB --length 16MiB "/dev/$data"
-	check "discarded blocks read as zeroes" zeroes "$data" 16 16
+	# Of the 8 MiB for each processor that fio has written.
+	check "blkdiscard" /usr/bin/blkdiscard --offset 2MiB --length 4MiB "/dev/$data"
+	check "discarded blocks read as zeroes" zeroes "$data" 2 4
 	say discarded
 	check "mkfs and e2fsck agree on a file system" made_and_clean "/dev/$second"
-	dd if=/dev/urandom of="/dev/$second" bs=1M count=8 conv=fsync || say "failed writing $second"
+	dd if=/dev/urandom of="/dev/$second" bs=1M count=2 conv=fsync || say "failed writing $second"
 	check "hdparm flushes" /usr/bin/hdparm -f "/dev/$second"
 	check "blockdev flushes" /usr/bin/blockdev --flushbufs "/dev/$second"
 	check "sg_sync flushes" sg_sync "/dev/$second"
