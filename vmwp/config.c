@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "vmwp/keys.h"
 #include "vmwp/root.h"
 
 struct word {
@@ -33,43 +34,33 @@ static const struct word types[] = { { "disk", SCSI_DISK }, { "dvd", SCSI_DVD },
 static const struct word switches[] = { { "on", 1 }, { "off", 0 }, { NULL, 0 } };
 static const struct word block_sizes[] = { { "512", 512 }, { "4096", 4096 }, { NULL, 0 } };
 
-static int bad_word(const char *key, const char *value, const struct word *w, char *why, size_t n)
+static int bad_word(const struct key_item *it, const struct word *w)
 {
-	size_t at = (size_t)snprintf(why, n, "%s=%s: allowed are", key, value);
+	size_t at = (size_t)snprintf(it->why, it->n, "%s=%.32s: allowed are", it->key, it->value);
 
-	for (; w->text && at < n; w++)
-		at += (size_t)snprintf(why + at, n - at, " %s", w->text);
+	for (; w->text && at < it->n; w++)
+		at += (size_t)snprintf(it->why + at, it->n - at, " %s", w->text);
 	return -EINVAL;
 }
 
-static int parse_word(const char *key, const char *value, const struct word *words, int *out,
-		      char *why, size_t n)
+static int parse_word(const struct key_item *it, const struct word *words, int *out)
 {
-	const struct word *w;
-
-	for (w = words; w->text; w++) {
-		if (!strcmp(w->text, value)) {
+	for (const struct word *w = words; w->text; w++) {
+		if (!strcmp(w->text, it->value)) {
 			*out = w->value;
 			return 0;
 		}
 	}
-	return bad_word(key, value, words, why, n);
+	return bad_word(it, words);
 }
 
-static int parse_number(const char *key, const char *value, unsigned long max, uint8_t *out,
-			char *why, size_t n)
+static int parse_u8(const struct key_item *it, uint64_t max)
 {
-	char *end;
-	unsigned long v;
+	uint64_t v = 0;
+	int err = key_number(it, 0, max, &v);
 
-	errno = 0;
-	v = strtoul(value, &end, 10);
-	if (errno || end == value || *end || !isdigit((unsigned char)*value) || v > max) {
-		snprintf(why, n, "%s=%s: a number from 0 to %lu is needed", key, value, max);
-		return -EINVAL;
-	}
-	*out = (uint8_t)v;
-	return 0;
+	*(uint8_t *)it->field = (uint8_t)v;
+	return err;
 }
 
 int root_parse_size(const char *text, uint64_t *out)
@@ -108,135 +99,161 @@ int root_parse_size(const char *text, uint64_t *out)
 	return 0;
 }
 
-static int set_size(struct root_disk *d, const char *value, char *why, size_t n)
+/* ---- keys: what each field holds, or @field is the disk -------------------------------- */
+
+static int key_text(const struct key_item *it)
 {
-	if (root_parse_size(value, &d->blk.size) || !d->blk.size) {
-		snprintf(why, n, "size=%s: a size such as 512M or 4G is needed", value);
-		return -EINVAL;
-	}
+	*(const char **)it->field = it->value;
 	return 0;
 }
 
-static int set_serial(struct root_disk *d, const char *value, char *why, size_t n)
+static int key_lun(const struct key_item *it)
 {
-	size_t len = strlen(value), i;
+	return parse_u8(it, SCSI_MAX_LUNS - 1);
+}
 
-	for (i = 0; i < len && isgraph((unsigned char)value[i]); i++)
+static int key_controller(const struct key_item *it)
+{
+	return parse_u8(it, ROOT_MAX_CONTROLLERS - 1);
+}
+
+static int key_size(const struct key_item *it)
+{
+	uint64_t *size = it->field;
+
+	return root_parse_size(it->value, size) || !*size
+		       ? key_wrong(it, "a size such as 512M or 4G is needed")
+		       : 0;
+}
+
+static int key_serial(const struct key_item *it)
+{
+	size_t len = strlen(it->value), i;
+
+	for (i = 0; i < len && isgraph((unsigned char)it->value[i]); i++)
 		;
-	if (!len || len > 32 || i < len) {
-		snprintf(why, n, "serial=%s: 1 to 32 printable characters are needed", value);
+	if (!len || len > 32 || i < len)
+		return key_wrong(it, "1 to 32 printable characters are needed");
+	return key_text(it);
+}
+
+static int key_engine(const struct key_item *it)
+{
+	int v = 0, err = parse_word(it, engines, &v);
+
+	*(enum blk_engine *)it->field = (enum blk_engine)v;
+	return err;
+}
+
+static int key_cache(const struct key_item *it)
+{
+	int v = 0, err = parse_word(it, caches, &v);
+
+	*(enum blk_cache *)it->field = (enum blk_cache)v;
+	return err;
+}
+
+static int key_type(const struct key_item *it)
+{
+	struct root_disk *d = it->field;
+	int v = 0, err = parse_word(it, types, &v);
+
+	d->type = (enum scsi_type)v;
+	d->blk.readonly |= d->type == SCSI_DVD;
+	return err;
+}
+
+static int key_direct(const struct key_item *it)
+{
+	return parse_word(it, switches, it->field);
+}
+
+static int key_block(const struct key_item *it)
+{
+	int v = 0, err = parse_word(it, block_sizes, &v);
+
+	*(uint32_t *)it->field = (uint32_t)v;
+	return err;
+}
+
+static int key_readonly(const struct key_item *it)
+{
+	int v = 1, err = it->value ? parse_word(it, switches, &v) : 0;
+
+	*(bool *)it->field = v;
+	return err;
+}
+
+static int parse_limit(const struct key_item *it, uint64_t max, uint64_t *out)
+{
+	if (root_parse_size(it->value, out) || !*out || *out > max) {
+		snprintf(it->why, it->n,
+			 "%s=%.32s: a number from 1 to %llu is needed, such as 500 or 20M", it->key,
+			 it->value, (unsigned long long)max);
 		return -EINVAL;
 	}
-	d->serial = value;
 	return 0;
 }
 
-static int set_limit(const char *key, const char *value, uint64_t max, uint64_t *out, char *why,
-		     size_t n)
+static int key_iops(const struct key_item *it)
 {
-	if (root_parse_size(value, out) || !*out || *out > max) {
-		snprintf(why, n, "%s=%s: a number from 1 to %llu is needed, such as 500 or 20M",
-			 key, value, (unsigned long long)max);
-		return -EINVAL;
-	}
-	return 0;
+	return parse_limit(it, BLK_MAX_IOPS, it->field);
 }
 
-static int set_burst(struct root_disk *d, const char *value, char *why, size_t n)
+static int key_bps(const struct key_item *it)
 {
-	uint64_t ms;
-	int err = set_limit("burst", value, BLK_MAX_BURST, &ms, why, n);
+	return parse_limit(it, BLK_MAX_BPS, it->field);
+}
 
-	d->limits.burst_ms = err ? 0 : (uint32_t)ms;
+static int key_burst(const struct key_item *it)
+{
+	uint64_t ms = 0;
+	int err = parse_limit(it, BLK_MAX_BURST, &ms);
+
+	*(uint32_t *)it->field = err ? 0 : (uint32_t)ms;
 	return err;
 }
 
 /* Only whether it can be understood: the disk's block size may be behind it. */
-static int set_fault(struct root_disk *d, const char *value, char *why, size_t n)
+static int key_fault(const struct key_item *it)
 {
+	struct root_disk *d = it->field;
 	struct blk_fault f[BLK_MAX_FAULTS];
-	int count = blk_fault_parse(value, 512, f, BLK_MAX_FAULTS, why, n);
+	int count = blk_fault_parse(it->value, 512, f, BLK_MAX_FAULTS, it->why, it->n);
 
 	if (count < 0)
 		return count;
 	if (d->nr_faults == ROOT_MAX_FAULTS) {
-		snprintf(why, n, "fault=%s: join them with '+', %u keys are the limit", value,
-			 ROOT_MAX_FAULTS);
+		snprintf(it->why, it->n, "fault=%s: join them with '+', %u keys are the limit",
+			 it->value, ROOT_MAX_FAULTS);
 		return -EINVAL;
 	}
-	d->fault[d->nr_faults++] = value;
+	d->fault[d->nr_faults++] = it->value;
 	return 0;
 }
 
-static int set_key(struct root_disk *d, const char *key, const char *value, char *why, size_t n)
-{
-	int v = 0, err;
+#define DISK(member) .offset = offsetof(struct root_disk, member)
 
-	if (!strcmp(key, "readonly") && !value) {
-		d->blk.readonly = true;
-		return 0;
-	}
-	if (!value) {
-		snprintf(why, n,
-			 "'%s' has no value (keys: path lun controller readonly engine cache "
-			 "direct serial size block type iops bps burst fault)",
-			 key);
-		return -EINVAL;
-	}
-	if (!strcmp(key, "path")) {
-		d->blk.path = value;
-		return 0;
-	}
-	if (!strcmp(key, "lun"))
-		return parse_number(key, value, SCSI_MAX_LUNS - 1, &d->lun, why, n);
-	if (!strcmp(key, "controller"))
-		return parse_number(key, value, ROOT_MAX_CONTROLLERS - 1, &d->controller, why, n);
-	if (!strcmp(key, "serial"))
-		return set_serial(d, value, why, n);
-	if (!strcmp(key, "size"))
-		return set_size(d, value, why, n);
-	if (!strcmp(key, "engine")) {
-		err = parse_word(key, value, engines, &v, why, n);
-		d->blk.engine = (enum blk_engine)v;
-		return err;
-	}
-	if (!strcmp(key, "cache")) {
-		err = parse_word(key, value, caches, &v, why, n);
-		d->blk.cache = (enum blk_cache)v;
-		return err;
-	}
-	if (!strcmp(key, "type")) {
-		err = parse_word(key, value, types, &v, why, n);
-		d->type = (enum scsi_type)v;
-		d->blk.readonly |= d->type == SCSI_DVD;
-		return err;
-	}
-	if (!strcmp(key, "direct"))
-		return parse_word(key, value, switches, &d->blk.direct, why, n);
-	if (!strcmp(key, "block")) {
-		err = parse_word(key, value, block_sizes, &v, why, n);
-		d->blk.block_size = (uint32_t)v;
-		return err;
-	}
-	if (!strcmp(key, "readonly")) {
-		err = parse_word(key, value, switches, &v, why, n);
-		d->blk.readonly = v;
-		return err;
-	}
-	if (!strcmp(key, "iops"))
-		return set_limit(key, value, BLK_MAX_IOPS, &d->limits.iops, why, n);
-	if (!strcmp(key, "bps"))
-		return set_limit(key, value, BLK_MAX_BPS, &d->limits.bytes_per_s, why, n);
-	if (!strcmp(key, "burst"))
-		return set_burst(d, value, why, n);
-	if (!strcmp(key, "fault"))
-		return set_fault(d, value, why, n);
-	snprintf(why, n,
-		 "unknown key '%s' (keys: path lun controller readonly engine cache direct "
-		 "serial size block type iops bps burst fault)",
-		 key);
-	return -EINVAL;
-}
+static const struct key disk_keys[] = {
+	{ "path", key_text, DISK(blk.path) },
+	{ "lun", key_lun, DISK(lun) },
+	{ "controller", key_controller, DISK(controller) },
+	{ "readonly", key_readonly, DISK(blk.readonly), .bare = true },
+	{ "engine", key_engine, DISK(blk.engine) },
+	{ "cache", key_cache, DISK(blk.cache) },
+	{ "direct", key_direct, DISK(blk.direct) },
+	{ "serial", key_serial, DISK(serial) },
+	{ "size", key_size, DISK(blk.size) },
+	{ "block", key_block, DISK(blk.block_size) },
+	{ "type", key_type, .offset = 0 },
+	{ "iops", key_iops, DISK(limits.iops) },
+	{ "bps", key_bps, DISK(limits.bytes_per_s) },
+	{ "burst", key_burst, DISK(limits.burst_ms) },
+	{ "fault", key_fault, .repeats = true },
+	{ .name = NULL },
+};
+
+/* ---- a disk ------------------------------------------------------------------------- */
 
 bool root_disk_empty(const struct root_disk *d)
 {
@@ -269,20 +286,13 @@ static int check_disk(const struct root_disk *d, char *why, size_t n)
 
 int root_parse_disk(struct root_disk *out, char *arg, char *why, size_t whylen)
 {
-	char *save = NULL, *item;
+	const struct keys k = { disk_keys, out };
+	uint64_t seen;
 	int err;
 
 	*out = (struct root_disk){ .lun = ROOT_LUN_NEXT, .blk = { .direct = -1 } };
-	for (item = strtok_r(arg, ",", &save); item; item = strtok_r(NULL, ",", &save)) {
-		char *value = strchr(item, '=');
-
-		if (value)
-			*value++ = '\0';
-		err = set_key(out, item, value, why, whylen);
-		if (err)
-			return err;
-	}
-	return check_disk(out, why, whylen);
+	err = keys_parse(&k, 1, arg, &seen, why, whylen);
+	return err ? err : check_disk(out, why, whylen);
 }
 
 int root_parse_medium(struct root_disk *out, char *arg, char *why, size_t whylen)

@@ -14,13 +14,13 @@ static int set_file(const struct key_item *it)
 	return 0;
 }
 
-#define MIRROR(field) offsetof(struct root_mirror, field)
+#define MIRROR(field) .offset = offsetof(struct root_mirror, field)
 
 static const struct key mirror_keys[] = {
 	{ "switch", key_name, MIRROR(switch_name) },
 	{ "port", key_name, MIRROR(port) },
 	{ "file", set_file, MIRROR(file) },
-	{ NULL, NULL, 0 },
+	{ .name = NULL },
 };
 
 int root_parse_mirror(struct root_mirror *out, char *arg, char *why, size_t n)

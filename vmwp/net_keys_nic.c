@@ -29,12 +29,12 @@ static int set_queues(const struct key_item *it)
 	return err;
 }
 
-#define NIC(field) offsetof(struct root_nic, field)
+#define NIC(field) .offset = offsetof(struct root_nic, field)
 
 static const struct key nic_keys[] = {
-	{ "switch", key_name, NIC(switch_name) }, { "mac", set_mac, 0 },
+	{ "switch", key_name, NIC(switch_name) }, { "mac", set_mac, .offset = 0 },
 	{ "queues", set_queues, NIC(queues) },	  { "mtu", key_mtu, NIC(mtu) },
-	{ "name", key_name, NIC(name) },	  { NULL, NULL, 0 },
+	{ "name", key_name, NIC(name) },	  { .name = NULL },
 };
 
 int root_parse_nic(struct root_nic *out, char *arg, char *why, size_t n)

@@ -82,10 +82,10 @@ static int set_native(const struct key_item *it)
 }
 
 const struct key vlan_keys[] = {
-	{ "vlan", set_vlan, 0 },
-	{ "trunk", set_trunk, 0 },
-	{ "native", set_native, 0 },
-	{ NULL, NULL, 0 },
+	{ "vlan", set_vlan, .offset = 0 },
+	{ "trunk", set_trunk, .offset = 0 },
+	{ "native", set_native, .offset = 0 },
+	{ .name = NULL },
 };
 
 void vlan_apply(struct vsw_policy *p, const struct root_vlan *v)
@@ -142,7 +142,7 @@ static int set_burst(const struct key_item *it)
 	return 0;
 }
 
-#define POLICY(field) offsetof(struct vsw_policy, field)
+#define POLICY(field) .offset = offsetof(struct vsw_policy, field)
 
 const struct key policy_keys[] = {
 	{ "spoof", key_on_off, POLICY(mac_spoofing) },
@@ -153,7 +153,7 @@ const struct key policy_keys[] = {
 	{ "storm", set_storm, POLICY(storm) },
 	{ "bps", set_bps, POLICY(bps) },
 	{ "burst", set_burst, POLICY(burst) },
-	{ NULL, NULL, 0 },
+	{ .name = NULL },
 };
 
 int root_parse_policy(struct vsw_policy *p, char *arg, char *why, size_t n)

@@ -74,7 +74,7 @@ static int set_guests(const struct key_item *it)
 	return key_u32(it, 1, ROOT_MAX_GUESTS);
 }
 
-#define SWITCH(field) offsetof(struct root_switch, field)
+#define SWITCH(field) .offset = offsetof(struct root_switch, field)
 
 static const struct key switch_keys[] = {
 	{ "name", key_name, SWITCH(name) },
@@ -95,7 +95,7 @@ static const struct key switch_keys[] = {
 	{ "guest-mac", key_on_off, SWITCH(guest_mac) },
 	{ "guest-name", key_off_on, SWITCH(no_guest_name) },
 	{ "test", key_on_off, SWITCH(test) },
-	{ NULL, NULL, 0 },
+	{ .name = NULL },
 };
 
 /* What each type of switch needs of the host, and what makes no sense for it. */

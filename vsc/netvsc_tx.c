@@ -244,7 +244,8 @@ static uint16_t ethertype(const uint8_t *frame, uint32_t *l3)
 	uint32_t at = 12;
 	uint16_t type = be16_at(frame + at);
 
-	for (int tags = 0; tags < 2 && (type == NET_ETHERTYPE_VLAN || type == 0x88a8); tags++) {
+	for (int tags = 0; tags < 2 && (type == NET_ETHERTYPE_VLAN || type == NET_ETHERTYPE_QINQ);
+	     tags++) {
 		at += NET_VLAN_LEN;
 		type = be16_at(frame + at);
 	}

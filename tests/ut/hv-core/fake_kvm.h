@@ -7,10 +7,13 @@
 #ifndef HVBUS_TESTS_UT_HV_CORE_FAKE_KVM_H
 #define HVBUS_TESTS_UT_HV_CORE_FAKE_KVM_H
 
+#include <check.h>
+#include <elf.h>
 #include <fcntl.h>
 #include <linux/kvm.h>
 #include <pthread.h>
 #include <stdarg.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -252,6 +255,34 @@ static inline int fake_hypercall(struct kvm_run *run, uint64_t input, uint64_t p
 	run->hyperv.u.hcall.params[0] = param;
 	run->hyperv.u.hcall.params[1] = 0;
 	return 0;
+}
+
+/* An ELF image of one page that does nothing; the fake runs none. */
+static inline int fake_kernel(void)
+{
+	static struct {
+		Elf64_Ehdr e;
+		Elf64_Phdr p;
+		uint8_t code[16];
+	} elf;
+	int fd = memfd_create("kernel", MFD_CLOEXEC);
+
+	memcpy(elf.e.e_ident, ELFMAG, SELFMAG);
+	elf.e.e_ident[EI_CLASS] = ELFCLASS64;
+	elf.e.e_ident[EI_DATA] = ELFDATA2LSB;
+	elf.e.e_type = ET_EXEC;
+	elf.e.e_machine = EM_X86_64;
+	elf.e.e_entry = 0x1000000;
+	elf.e.e_phoff = sizeof(elf.e);
+	elf.e.e_phentsize = sizeof(elf.p);
+	elf.e.e_phnum = 1;
+	elf.p = (Elf64_Phdr){ .p_type = PT_LOAD,
+			      .p_offset = offsetof(typeof(elf), code),
+			      .p_paddr = 0x1000000,
+			      .p_filesz = 16,
+			      .p_memsz = 16 };
+	ck_assert_int_eq(write(fd, &elf, sizeof(elf)), sizeof(elf));
+	return fd;
 }
 
 #endif

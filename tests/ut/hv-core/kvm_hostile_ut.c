@@ -30,7 +30,7 @@ START_TEST(talkative_vps)
 {
 	static const struct hv_kvm_ops ops = { on_end, on_crash, swallow, NULL };
 	struct hv_kvm_config cfg = {
-		.name = "test", .memory = MEMORY, .nr_vps = 8, .initrd = -1, .kernel = make_kernel()
+		.name = "test", .memory = MEMORY, .nr_vps = 8, .initrd = -1, .kernel = fake_kernel()
 	};
 	struct hv_kvm_stats st = { .console_bytes = 0 };
 

@@ -5,8 +5,6 @@
 
 #include "tests/ut/hv-core/hv_rig.h"
 
-#include <elf.h>
-
 #include "hv-core/kvm/kvm.h"
 #include "hv-core/port.h"
 #include "hv-core/synic.h"
@@ -49,33 +47,6 @@ static uint32_t on_console(void *ctx, const void *data, uint32_t len)
 	return n;
 }
 
-static int make_kernel(void)
-{
-	static struct {
-		Elf64_Ehdr e;
-		Elf64_Phdr p;
-		uint8_t code[16];
-	} elf;
-	int fd = memfd_create("kernel", MFD_CLOEXEC);
-
-	memcpy(elf.e.e_ident, ELFMAG, SELFMAG);
-	elf.e.e_ident[EI_CLASS] = ELFCLASS64;
-	elf.e.e_ident[EI_DATA] = ELFDATA2LSB;
-	elf.e.e_type = ET_EXEC;
-	elf.e.e_machine = EM_X86_64;
-	elf.e.e_entry = 0x1000000;
-	elf.e.e_phoff = sizeof(elf.e);
-	elf.e.e_phentsize = sizeof(elf.p);
-	elf.e.e_phnum = 1;
-	elf.p = (Elf64_Phdr){ .p_type = PT_LOAD,
-			      .p_offset = offsetof(typeof(elf), code),
-			      .p_paddr = 0x1000000,
-			      .p_filesz = 16,
-			      .p_memsz = 16 };
-	ck_assert_int_eq(write(fd, &elf, sizeof(elf)), sizeof(elf));
-	return fd;
-}
-
 static int create(uint32_t nr_vps)
 {
 	static const struct hv_kvm_ops ops = { on_end, on_crash, on_console, NULL };
@@ -83,7 +54,7 @@ static int create(uint32_t nr_vps)
 				     .memory = MEMORY,
 				     .nr_vps = nr_vps,
 				     .initrd = -1,
-				     .kernel = make_kernel() };
+				     .kernel = fake_kernel() };
 	int err;
 
 	nr_said = ends = crashes = retries = heard = 0;

@@ -4,7 +4,6 @@
  * button, and how it ends. One letter of a script is what the guest does in one start.
  */
 #include <check.h>
-#include <elf.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,30 +43,6 @@ static int plays(uint32_t vp, uint32_t step, struct kvm_run *run)
 	}
 }
 
-static int make_kernel(void)
-{
-	static struct {
-		Elf64_Ehdr e;
-		Elf64_Phdr p;
-	} elf;
-	int fd = memfd_create("kernel", MFD_CLOEXEC);
-
-	memcpy(elf.e.e_ident, ELFMAG, SELFMAG);
-	elf.e.e_ident[EI_CLASS] = ELFCLASS64;
-	elf.e.e_ident[EI_DATA] = ELFDATA2LSB;
-	elf.e.e_type = ET_EXEC;
-	elf.e.e_machine = EM_X86_64;
-	elf.e.e_entry = 0x1000000;
-	elf.e.e_phoff = sizeof(elf.e);
-	elf.e.e_phentsize = sizeof(elf.p);
-	elf.e.e_phnum = 1;
-	elf.p = (Elf64_Phdr){
-		.p_type = PT_LOAD, .p_paddr = 0x1000000, .p_filesz = 16, .p_memsz = 16
-	};
-	ck_assert_int_eq(write(fd, &elf, sizeof(elf)), sizeof(elf));
-	return fd;
-}
-
 static void up(const char *s, enum machine_panic on_panic)
 {
 	char why[512];
@@ -78,7 +53,7 @@ static void up(const char *s, enum machine_panic on_panic)
 	machine = (struct machine_config){ .name = "test",
 					   .memory = 64ull << 20,
 					   .nr_vps = 2,
-					   .kernel = make_kernel(),
+					   .kernel = fake_kernel(),
 					   .initrd = -1,
 					   .console = "file:/dev/null",
 					   .on_panic = on_panic };

@@ -222,87 +222,88 @@ START_TEST(elements)
 END_TEST
 
 /* Packet headers: length, where the frame is, and the elements, in any order. */
+static const struct {
+	const char *text;
+	uint32_t length;
+	struct rndis_data d;
+} packet_header[] = {
+	{ R11_ARP, 86, { .data_offset = 44, .data_length = 42 } },
+	{ R12_TWO, 88, { .data_offset = 44, .data_length = 42 } },
+	{ R14_LSO_VLAN,
+	  4526,
+	  { .data_offset = 92,
+	    .data_length = 4434,
+	    .has_hash = true,
+	    .hash = 0x51ccc178,
+	    .has_vlan = true,
+	    .vlan = 0x643,
+	    .has_lso = true,
+	    .lso = 0x422005b4 } },
+	{ R15_RECEIVE,
+	  1806,
+	  { .data_offset = 256,
+	    .data_length = 60,
+	    .has_csum = true,
+	    .csum = RNDIS_RX_CSUM_TCP_GOOD | RNDIS_RX_CSUM_IP_GOOD } },
+	{ R82_UDP_CSUM,
+	  107,
+	  { .data_offset = 60, .data_length = 47, .has_csum = true, .csum = 0x220009 } },
+	{ R82_LSO,
+	  3038,
+	  { .data_offset = 76,
+	    .data_length = 2962,
+	    .has_hash = true,
+	    .hash = 0x7b3dc739,
+	    .has_lso = true,
+	    .lso = 0x422005a8 } },
+	{ R82_VLAN,
+	  618,
+	  { .data_offset = 76,
+	    .data_length = 542,
+	    .has_vlan = true,
+	    .vlan = 0x640,
+	    .has_csum = true,
+	    .csum = 0x220009 } },
+	{ R82_AGGREGATED,
+	  1592,
+	  { .data_offset = 76,
+	    .data_length = 1514,
+	    .has_hash = true,
+	    .hash = 0xcafbebc3,
+	    .has_csum = true,
+	    .csum = 0x220005 } },
+	{ R82_RX_PLAIN, 316, { .data_offset = 256, .data_length = 60 } },
+	{ R82_RX_FIRST,
+	  1770,
+	  { .data_offset = 256,
+	    .data_length = 1514,
+	    .has_fragment = true,
+	    .fragment = 0x00010301,
+	    .has_csum = true,
+	    .csum = 0x128 } },
+	{ R82_RX_MIDDLE,
+	  1770,
+	  { .data_offset = 256,
+	    .data_length = 1514,
+	    .has_fragment = true,
+	    .fragment = 0x00010101 } },
+	{ R82_RX_LAST,
+	  1506,
+	  { .data_offset = 256,
+	    .data_length = 1250,
+	    .has_fragment = true,
+	    .fragment = 0x00010501 } },
+};
+
 START_TEST(packet_headers)
 {
-	const struct {
-		const char *text;
-		uint32_t length;
-		struct rndis_data d;
-	} t[] = {
-		{ R11_ARP, 86, { .data_offset = 44, .data_length = 42 } },
-		{ R12_TWO, 88, { .data_offset = 44, .data_length = 42 } },
-		{ R14_LSO_VLAN,
-		  4526,
-		  { .data_offset = 92,
-		    .data_length = 4434,
-		    .has_hash = true,
-		    .hash = 0x51ccc178,
-		    .has_vlan = true,
-		    .vlan = 0x643,
-		    .has_lso = true,
-		    .lso = 0x422005b4 } },
-		{ R15_RECEIVE,
-		  1806,
-		  { .data_offset = 256,
-		    .data_length = 60,
-		    .has_csum = true,
-		    .csum = RNDIS_RX_CSUM_TCP_GOOD | RNDIS_RX_CSUM_IP_GOOD } },
-		{ R82_UDP_CSUM,
-		  107,
-		  { .data_offset = 60, .data_length = 47, .has_csum = true, .csum = 0x220009 } },
-		{ R82_LSO,
-		  3038,
-		  { .data_offset = 76,
-		    .data_length = 2962,
-		    .has_hash = true,
-		    .hash = 0x7b3dc739,
-		    .has_lso = true,
-		    .lso = 0x422005a8 } },
-		{ R82_VLAN,
-		  618,
-		  { .data_offset = 76,
-		    .data_length = 542,
-		    .has_vlan = true,
-		    .vlan = 0x640,
-		    .has_csum = true,
-		    .csum = 0x220009 } },
-		{ R82_AGGREGATED,
-		  1592,
-		  { .data_offset = 76,
-		    .data_length = 1514,
-		    .has_hash = true,
-		    .hash = 0xcafbebc3,
-		    .has_csum = true,
-		    .csum = 0x220005 } },
-		{ R82_RX_PLAIN, 316, { .data_offset = 256, .data_length = 60 } },
-		{ R82_RX_FIRST,
-		  1770,
-		  { .data_offset = 256,
-		    .data_length = 1514,
-		    .has_fragment = true,
-		    .fragment = 0x00010301,
-		    .has_csum = true,
-		    .csum = 0x128 } },
-		{ R82_RX_MIDDLE,
-		  1770,
-		  { .data_offset = 256,
-		    .data_length = 1514,
-		    .has_fragment = true,
-		    .fragment = 0x00010101 } },
-		{ R82_RX_LAST,
-		  1506,
-		  { .data_offset = 256,
-		    .data_length = 1250,
-		    .has_fragment = true,
-		    .fragment = 0x00010501 } },
-	};
 	struct rndis_data d, want;
 	uint32_t i;
 
-	for (i = 0; i < ARRAY_SIZE(t); i++) {
-		load(t[i].text);
-		want = t[i].d;
-		want.length = t[i].length;
+	for (i = 0; i < ARRAY_SIZE(packet_header); i++) {
+		load(packet_header[i].text);
+		want = packet_header[i].d;
+		want.length = packet_header[i].length;
 		ck_assert_ptr_null(rndis_data_parse(&d, bytes, len < 256 ? len : 256, 8192));
 		ck_assert_msg(d.length == want.length && d.data_offset == want.data_offset &&
 				      d.data_length == want.data_length,
@@ -316,8 +317,8 @@ START_TEST(packet_headers)
 		ck_assert_msg(d.has_fragment == want.has_fragment && d.fragment == want.fragment,
 			      "%u", i);
 		/* A message that is cut off anywhere is no message. */
-		ck_assert_ptr_nonnull(rndis_data_parse(&d, bytes, 43, t[i].length));
-		ck_assert_ptr_nonnull(rndis_data_parse(&d, bytes, 256, t[i].length - 1));
+		ck_assert_ptr_nonnull(rndis_data_parse(&d, bytes, 43, want.length));
+		ck_assert_ptr_nonnull(rndis_data_parse(&d, bytes, 256, want.length - 1));
 	}
 }
 END_TEST
