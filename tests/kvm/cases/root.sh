@@ -3,8 +3,8 @@
 # The root file system on a synthetic disk, a shutdown on request, and what is on the disk then.
 # limit: 180
 # takes: 30
-# check: cloud/1 cloud/2
-# long: cloud/4 standard/2
+# check: cloud/2
+# long: cloud/1 cloud/4 standard/2
 
 host() {
 	local disk=$DISKS/root.ext4
