@@ -175,6 +175,7 @@ pings() {
 mega() { awk -F, '{ printf "%.0f\n", $3 * 1e6 }'; } # of a line of a peer program
 
 tap_write() { at "$HOST" "$PEERS/tap_write" 64 "$SECS" | mega; }
+relayed() { "$PEERS/frame_relay" "$1" "$SECS" | mega; }
 udp() { at "$HOST" "$PEERS/udp_pair" "/proc/$FAR/ns/net" "$1" 18 "$SECS" | mega; }
 
 # ---- testpmd -----------------------------------------------------------------------------------------
@@ -429,6 +430,15 @@ pmd_rows() { # KIND
 	done
 }
 
+# What the memory of this machine lets anybody do.
+bound_rows() {
+	local i rows=(N1-bound N2-bound) sizes=(64 1500)
+	for i in 0 1; do
+		want "${rows[i]%-*}" || want "${rows[i]}" || continue
+		row "${rows[i]}" "made and copied and read; no protocol ${sizes[i]} B" "" "" frames/s relayed "${sizes[i]}" -- again "ours-${sizes[i]}" ours "${sizes[i]}"
+	done
+}
+
 kernel_rows() {
 	if want N3 || want N3a; then
 		namespaces
@@ -475,6 +485,7 @@ measure() {
 	local n
 	pmd_rows vhost
 	pmd_rows memif
+	bound_rows
 	kernel_rows
 	tcp_rows
 	for n in 2 4 8; do

@@ -13,7 +13,7 @@ for r in "$@"; do
 	R[1-9]) ring+=("$r") ;;
 	S[1-9] | B1) disk+=("$r") ;;
 	scale) scale=1 ;;
-	N[1-4] | N[12]-memif | N3[abc] | net-tcp | net-ping | net-bound | net-idle | net-fair | net-fair-[248]) net+=("$r") ;;
+	N[1-4] | N[12]-memif | N[12]-bound | N3[abc] | net-tcp | net-ping | net-bound | net-idle | net-fair | net-fair-[248]) net+=("$r") ;;
 	net) net+=(N1 N2 N3 N4 net-tcp net-ping net-bound net-fair net-idle) ;;
 	*)
 		echo "run.sh: there is no row '$r' (R1..R9, S1..S9, B1, scale; N1..N4, net-tcp," \
