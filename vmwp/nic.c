@@ -14,12 +14,12 @@
 /*
  * How long a NIC that is to go has been quiet, and how long that is waited for. Linux sees a pulled
  * cable at once, unless another change was shortly before, or somebody has the lock of all
- * interfaces: then it looks again after two seconds, as often as that is so.
+ * interfaces: then it looks again after two seconds, as often as that is so. A driver that has not
+ * begun yet may be about to: what was added is looked at as long.
  */
-#define LOOK_NS	     100000000ull
-#define LOOKS_DOWN   5u	 /* of an interface that is down */
-#define LOOKS_IN_USE 25u /* of one that may send */
-#define MOST_LOOKS   600u
+#define LOOK_NS	   100000000ull
+#define LOOKS	   25u
+#define MOST_LOOKS 600u
 
 static const struct vsw_port *port_of_mac(const struct netsw *sw, const uint8_t mac[NET_MAC_LEN])
 {
@@ -204,14 +204,6 @@ static void nic_is_gone(void *ctx)
 	loop_post(nic->guest->root->loop, &nic->gone_call);
 }
 
-/* A process ends what is on its way by itself. */
-static uint32_t looks_needed(const struct nic *nic, const struct netvsp_stats *st)
-{
-	if (!nic->guest->machine)
-		return 0;
-	return st->filter ? LOOKS_IN_USE : LOOKS_DOWN;
-}
-
 static bool is_quiet(struct nic *nic)
 {
 	struct netvsp_stats st;
@@ -221,7 +213,8 @@ static bool is_quiet(struct nic *nic)
 	sent = st.tx_requests + st.control;
 	nic->quiet = sent == nic->sent && netvsp_idle(nic->vsp) ? nic->quiet + 1 : 0;
 	nic->sent = sent;
-	return !st.channels || nic->quiet > looks_needed(nic, &st);
+	/* A process ends what is on its way by itself. */
+	return nic->quiet > (nic->guest->machine ? LOOKS : 0);
 }
 
 /*

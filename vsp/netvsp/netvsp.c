@@ -278,8 +278,16 @@ static bool cable_is_known(const struct netvsp *n)
 	       n->link == vsw_port_link(n->port);
 }
 
+/* Between its messages the driver has not let go of what it begins with. */
+static bool is_beginning(const struct netvsp *n)
+{
+	return n->state == NET_INIT || n->state == NET_CONFIG || n->state == NET_READY;
+}
+
 bool netvsp_idle(const struct netvsp *n)
 {
+	if (is_beginning(n))
+		return false;
 	for (uint32_t i = 0; i < NETVSP_MAX_QUEUES; i++)
 		if (n->chan[i].open && !net_chan_idle(&n->chan[i]))
 			return false;

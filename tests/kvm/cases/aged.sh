@@ -198,7 +198,7 @@ counted() { echo . >>"/tmp/count.$1"; }
 count() { wc -l <"/tmp/count.$1" || echo 0; }
 
 guest() {
-	local raw fs root
+	local raw fs root load loads watcher
 	check "the disks come" wait_for 60 all_there
 	raw=$(disk_of 64) fs=$(disk_of 48) root=$(sed -nE 's,^/dev/([^ ]*) / .*,\1,p' /proc/mounts)
 	stays=" $raw $fs $root "
@@ -209,14 +209,18 @@ guest() {
 	use_nic $mac_stays 10.9.0.1/24
 	check "the neighbour answers" wait_for 60 answers 10.9.0.3
 	say ready
-	raw_load "$raw" &
-	file_load &
-	plug_load &
-	net_load &
-	nic_load &
+	watch_for_hangs &
+	watcher=$!
+	loads=
+	for load in "raw_load $raw" file_load plug_load net_load nic_load; do
+		$load &
+		loads="$loads $!"
+	done
 	until disk_of 3; do sleep 0.5; done
 	touch /tmp/over
-	wait
+	# shellcheck disable=SC2086
+	wait $loads
+	kill $watcher
 	say resting
 	until disk_of 5; do
 		here
@@ -354,6 +358,13 @@ at_rest() {
 	# Removed while its driver began with it.
 	expect "hv_netvsc .*unable to (open channel: -19|add netvsc device \\(ret -19\\))|probe failed for device [0-9a-f-]+ \\(-19\\)"
 	say looked
+}
+
+# Who hangs never comes to rest: what the kernel knows of it is said at once.
+watch_for_hangs() {
+	while nothing_hangs; do sleep 5; done
+	dmesg | grep -A 40 'blocked for more than' | head -n 200 >/dev/console
+	say "failed tasks hang"
 }
 
 nothing_hangs() { ! dmesg | grep 'blocked for more than'; }

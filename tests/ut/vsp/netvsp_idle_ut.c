@@ -44,6 +44,27 @@ START_TEST(before_and_after_it_is_opened)
 }
 END_TEST
 
+/* A driver waits for each answer of its beginning, and for the one that would be next. */
+START_TEST(a_driver_that_begins)
+{
+	rig_up(NULL);
+	mock_net_open(&g, bus, 0);
+	mock_net_run(&g);
+	ck_assert(!netvsp_idle(nic));
+	ck_assert(mock_net_init(&g, NVSP_V6_1));
+	ck_assert(!netvsp_idle(nic));
+	mock_net_config(&g, 1500, MOCK_NET_CAPS);
+	ck_assert_uint_eq(mock_net_rx_buffer(&g, 512), NVSP_STATUS_SUCCESS);
+	ck_assert(!netvsp_idle(nic));
+	ck_assert_uint_eq(mock_net_tx_buffer(&g, 512), NVSP_STATUS_SUCCESS);
+	ck_assert(!netvsp_idle(nic));
+	mock_net_initialize(&g);
+	mock_net_run(&g);
+	ck_assert(netvsp_idle(nic));
+	rig_down();
+}
+END_TEST
+
 static void a_request_is_out(uint16_t sub)
 {
 	ck_assert(send_frame(sub, 0));
@@ -165,6 +186,7 @@ int main(void)
 	tcase_add_test(t, a_cable_nobody_looks_at);
 	suite_add_tcase(s, t);
 	tcase_add_test(own, before_and_after_it_is_opened);
+	tcase_add_test(own, a_driver_that_begins);
 	tcase_add_test(own, a_request_that_is_held);
 	suite_add_tcase(s, own);
 	srunner_run_all(r, CK_ENV);
