@@ -14,8 +14,11 @@
 #include "base/loop.h"
 #include "vmbus/server_int.h"
 
+#define LATE_NS 1000000000ull
+
 static void device_free(struct vmbus_device *d)
 {
+	loop_timer_cancel(d->bus->loop, &d->late);
 	for (uint32_t i = 0; i <= VMBUS_MAX_SUBCHANNELS; i++)
 		if (d->chan[i])
 			bus_chan_free(d->chan[i]);
@@ -62,6 +65,17 @@ static void offer_one_sub(struct vmbus_device *d, uint16_t sub)
 				d->name, sub, strerror(-err));
 }
 
+static void offer_late(struct loop_timer *t)
+{
+	struct vmbus_device *d = container_of(t, struct vmbus_device, late);
+
+	if (!d->primary || d->revoked)
+		return;
+	if (vmbus_sm_offer_late(d->bus->sm, d->primary))
+		loop_timer_arm(d->bus->loop, t, LATE_NS);
+	bus_pump(d->bus);
+}
+
 static void offer_subs(struct loop_call *call)
 {
 	struct vmbus_device *d = container_of(call, struct vmbus_device, sub_call);
@@ -74,6 +88,8 @@ static void offer_subs(struct loop_call *call)
 		return;
 	for (uint32_t i = 1; i <= n; i++)
 		offer_one_sub(d, (uint16_t)i);
+	if (vmbus_sm_waits(d->bus->sm, d->primary))
+		loop_timer_arm(d->bus->loop, &d->late, LATE_NS);
 	bus_pump(d->bus);
 }
 
@@ -116,6 +132,7 @@ int vmbus_device_offer(struct vmbus_device **out, struct vmbus_bus *bus,
 	snprintf(d->name, sizeof(d->name), "%s", desc->name ? desc->name : "device");
 	d->desc.name = d->name;
 	d->sub_call.fn = offer_subs;
+	d->late.fire = offer_late;
 	TAILQ_INIT(&d->buffers);
 	err = bus_chan_create(&d->chan[0], d, 0);
 	if (!err)

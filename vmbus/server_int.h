@@ -118,6 +118,7 @@ struct vmbus_device {
 	struct loop_call sub_call;
 	uint32_t sub_posted; /* sub_call is on its way; any thread */
 	uint32_t sub_wanted;
+	struct loop_timer late; /* sub-channels wait for their predecessors' release */
 	struct bus_chan *chan[1 + VMBUS_MAX_SUBCHANNELS];
 
 	/* Under map_lock. */

@@ -92,6 +92,16 @@ int vmbus_sm_offer_sub(struct vmbus_sm *sm, struct vmbus_sm_chan *primary, uint1
 		       struct vmbus_sm_chan **out);
 
 /*
+ * A sub-channel whose predecessor the guest has not released is offered when it has. Linux releases
+ * nothing while the removal of another NIC waits for its lock of all interfaces, and who has that
+ * lock may wait for the sub-channel: after a while it is to be offered beside its predecessor,
+ * under another relid.
+ */
+bool vmbus_sm_waits(const struct vmbus_sm *sm, const struct vmbus_sm_chan *primary);
+/* Is there still one that waits, because the guest takes no messages or never releases any? */
+bool vmbus_sm_offer_late(struct vmbus_sm *sm, const struct vmbus_sm_chan *primary);
+
+/*
  * Takes a channel away (a primary with its sub-channels, those first). Ends with
  * VMBUS_SM_DETACHED for each, which does not wait for the guest.
  */

@@ -22,17 +22,18 @@ static bool same_key(const struct vmbus_sm_chan *a, const struct vmbus_sm_chan *
 	       guid_equal(&a->type, &b->type);
 }
 
-/* Another channel with the key of @ch, or NULL. There is at most one (dying) beside a live one. */
-static struct vmbus_sm_chan *find_twin(const struct vmbus_sm *sm, const struct vmbus_sm_chan *ch)
+/* A guest that never releases anything gets no further relids for the same sub-channel. */
+#define MOST_TWINS 4u
+
+/* Other channels with the key of @ch: predecessors that are dying, all but one of sub-channels. */
+static uint32_t nr_twins(const struct vmbus_sm *sm, const struct vmbus_sm_chan *ch)
 {
 	struct vmbus_sm_chan *other;
+	uint32_t n = 0;
 
 	TAILQ_FOREACH(other, &sm->chans, link)
-	{
-		if (other != ch && same_key(other, ch))
-			return other;
-	}
-	return NULL;
+	n += other != ch && same_key(other, ch);
+	return n;
 }
 
 static int grow_relids(struct vmbus_sm *sm, uint32_t need)
@@ -92,7 +93,7 @@ static void offer_now(struct vmbus_sm *sm, struct vmbus_sm_chan *ch)
 /* Never the same key twice at once (section 4.4): wait for the predecessor to be released. */
 static void offer_or_wait(struct vmbus_sm *sm, struct vmbus_sm_chan *ch)
 {
-	if (find_twin(sm, ch) || vmsm_room(sm, 1, 1))
+	if (nr_twins(sm, ch) || vmsm_room(sm, 1, 1))
 		vmsm_chan_set_state(sm, ch, CH_WAITING);
 	else
 		offer_now(sm, ch);
@@ -214,6 +215,35 @@ int vmbus_sm_offer_sub(struct vmbus_sm *sm, struct vmbus_sm_chan *primary, uint1
 	memcpy(key.user, primary->user, sizeof(key.user));
 	memcpy(key.name, primary->name, sizeof(key.name));
 	return add(sm, &key, out);
+}
+
+bool vmbus_sm_offer_late(struct vmbus_sm *sm, const struct vmbus_sm_chan *primary)
+{
+	struct vmbus_sm_chan *ch;
+	bool waits = false;
+
+	TAILQ_FOREACH(ch, &sm->chans, link)
+	{
+		if (ch->state != CH_WAITING || ch->primary != primary)
+			continue;
+		if (is_offering(sm) && nr_twins(sm, ch) < MOST_TWINS && !vmsm_room(sm, 1, 1))
+			offer_now(sm, ch);
+		else
+			waits = true;
+	}
+	return waits;
+}
+
+bool vmbus_sm_waits(const struct vmbus_sm *sm, const struct vmbus_sm_chan *primary)
+{
+	const struct vmbus_sm_chan *ch;
+
+	TAILQ_FOREACH(ch, &sm->chans, link)
+	{
+		if (ch->state == CH_WAITING && ch->primary == primary)
+			return true;
+	}
+	return false;
 }
 
 void vmbus_sm_revoke(struct vmbus_sm *sm, struct vmbus_sm_chan *ch)

@@ -905,6 +905,57 @@ START_TEST(v40_sub_channels)
 }
 END_TEST
 
+static bool late_is_left(void)
+{
+	bool left = vmbus_sm_offer_late(w.sm, chan);
+
+	w_pump();
+	return left;
+}
+
+/* One round of a guest that closes the primary and releases no sub-channel. */
+static void once_more_without_release(const char *late)
+{
+	g_relid(VMBUS_MSG_CLOSECHANNEL, 1);
+	g_open(1, 10);
+	w_forget();
+	w_offer_sub(chan, 1);
+	ck_assert(vmbus_sm_waits(w.sm, chan));
+	ck_assert_str_eq(w_said(), "");
+	ck_assert_int_eq(late_is_left(), !*late);
+	ck_assert_str_eq(w_said(), late);
+}
+
+START_TEST(v40_beside_a_predecessor_that_is_not_released)
+{
+	up();
+	g_open(1, 10);
+	ck_assert(!vmbus_sm_waits(w.sm, chan));
+	w_offer_sub(chan, 1);
+	ck_assert(!vmbus_sm_waits(w.sm, chan));
+	w_forget();
+	once_more_without_release("offer 3.1");
+	ck_assert(!vmbus_sm_waits(w.sm, chan));
+	g_gpadl(3, 30);
+	g_open(3, 30);
+	ck_assert_str_eq(w_said(), "map!, created 3 30 ok, open!, result 3 3 ok");
+	/* The one before goes by itself; the new one stays. */
+	g_relid(VMBUS_MSG_RELID_RELEASED, 2);
+	ck_assert_uint_eq(w.sm->nr_chans, 2);
+	once_more_without_release("offer 2.1");
+	once_more_without_release("offer 4.1");
+	once_more_without_release("offer 5.1");
+	/* Enough of that. */
+	once_more_without_release("");
+	ck_assert(vmbus_sm_waits(w.sm, chan));
+	g_relid(VMBUS_MSG_RELID_RELEASED, 4);
+	ck_assert(!late_is_left());
+	ck_assert_str_eq(w_said(), "offer 4.1");
+	g_relid(VMBUS_MSG_CLOSECHANNEL, 1);
+	w_down();
+}
+END_TEST
+
 START_TEST(v40_sub_channels_end_with_the_connection)
 {
 	up_open();
@@ -1240,8 +1291,9 @@ VMBUS_MAIN("vmbus/server_sm_cases", v01_v11_before_contact, v02_too_short, v03_t
 	   v33_pages_that_are_not_ram, v34_teardowns, v36_gpadl_on_a_rescinded_channel,
 	   v36_gpadl_in_progress_at_rescind, v37_modify, v37_modify_before_5_3,
 	   v37_interrupts_disabled_at_open, h19_open_on_a_vp_that_is_not, v38_tl_connect_flood,
-	   v40_sub_channels, v40_sub_channels_end_with_the_connection, v41_removal,
-	   v41_again_before_release, v41_released_before_the_device_closed, v42_open_after_rescind,
+	   v40_sub_channels, v40_beside_a_predecessor_that_is_not_released,
+	   v40_sub_channels_end_with_the_connection, v41_removal, v41_again_before_release,
+	   v41_released_before_the_device_closed, v42_open_after_rescind,
 	   v43_contact_and_unload_flood, v44_deaf_guest, v44_offers_wait_for_room,
 	   v44_request_offers_without_room, v46_v47_reset_and_query_anywhere, all_relids,
 	   lowest_free_relid, released_by_choice, reopen_is_checked_when_its_turn_comes,

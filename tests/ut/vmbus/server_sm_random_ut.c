@@ -233,6 +233,16 @@ static void offer_sub(void)
 	}
 }
 
+static void offer_late(void)
+{
+	const struct vmbus_sm_chan *primary = device[rnd(DEVICES)];
+
+	if (primary) {
+		vmbus_sm_offer_late(w.sm, primary);
+		w_pump();
+	}
+}
+
 static void revoke(void)
 {
 	uint32_t i = rnd(DEVICES);
@@ -284,10 +294,10 @@ static void big_change(void)
 }
 
 static void (*const steps[])(void) = {
-	header,	      header,	     body,	     teardown,	  open_channel, open_channel,
-	open_channel, close_channel, close_channel,  modify,	  release,	noise,
-	offer,	      offer_sub,     revoke,	     answer,	  answer,	answer,
-	answer,	      answer,	     change_hearing, change_mood, big_change,
+	header,	      header,	     body,	    teardown,	    open_channel, open_channel,
+	open_channel, close_channel, close_channel, modify,	    release,	  noise,
+	offer,	      offer_sub,     offer_late,    revoke,	    answer,	  answer,
+	answer,	      answer,	     answer,	    change_hearing, change_mood,  big_change,
 };
 
 /* ---- histories

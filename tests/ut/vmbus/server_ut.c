@@ -424,6 +424,38 @@ START_TEST(sub_channels)
 }
 END_TEST
 
+/* As Linux, when the removal of another device keeps it from releasing them. */
+START_TEST(sub_channels_beside_those_that_are_not_released)
+{
+	struct guest g[2];
+	union vmbus_msg m;
+
+	rig_up();
+	connect_guest();
+	guest_open(&g[0], 1, 0);
+	ck_assert_int_eq(vmbus_device_offer_subchannels(rig.toy.dev, 1), 0);
+	ck_assert_uint_eq(expect(VMBUS_MSG_OFFERCHANNEL).offer.relid, 2);
+	guest_detach(&g[0]);
+	say_relid(VMBUS_MSG_CLOSECHANNEL, 1);
+	ck_assert_uint_eq(expect(VMBUS_MSG_RESCIND_CHANNELOFFER).relid.relid, 2);
+	UNTIL(rig.toy.c[0].closes == 1);
+	say_teardown(&g[0]);
+	expect(VMBUS_MSG_GPADL_TORNDOWN);
+	guest_open(&g[0], 1, 0);
+	ck_assert_int_eq(vmbus_device_offer_subchannels(rig.toy.dev, 1), 0);
+	expect_nothing();
+	m = expect(VMBUS_MSG_OFFERCHANNEL);
+	ck_assert_uint_eq(m.offer.sub_index, 1);
+	ck_assert_uint_eq(m.offer.relid, 3);
+	guest_open(&g[1], 3, 1);
+	say_relid(VMBUS_MSG_RELID_RELEASED, 2);
+	guest_echo(&g[1], 9);
+	guest_detach(&g[0]);
+	guest_detach(&g[1]);
+	rig_down();
+}
+END_TEST
+
 START_TEST(sub_channels_without_a_primary)
 {
 	rig_up();
@@ -536,5 +568,6 @@ VMBUS_MAIN("vmbus/server", open_echo_close, packets_before_open, idle_channel_is
 	   many_packets_in_a_batch, idle_channel_costs_nothing, idle_channel_in_a_busy_loop,
 	   reopen_many_times, device_refuses, v22_close_in_flight, guest_dies_in_flight,
 	   guest_resets_in_flight, v06_contact_in_flight, unload_in_flight, v41_removal_in_flight,
-	   sub_channels, sub_channels_without_a_primary, v37_interrupts_move, no_interrupts_wanted,
-	   kick, packets_that_nobody_takes)
+	   sub_channels, sub_channels_beside_those_that_are_not_released,
+	   sub_channels_without_a_primary, v37_interrupts_move, no_interrupts_wanted, kick,
+	   packets_that_nobody_takes)

@@ -65,7 +65,8 @@ static inline bool w_pair_legal(enum vmsm_chan_state st, enum vmsm_chan_device d
 	return false;
 }
 
-/* Section 4.4: a key is offered once, a sub-channel beside an open primary. */
+/* Section 4.4: a key is offered once, a sub-channel beside an open primary and, late, beside
+ * predecessors that the guest has not released. */
 static inline void w_check_offered(const struct vmbus_sm_chan *ch)
 {
 	const struct vmbus_sm_chan *other;
@@ -75,7 +76,8 @@ static inline void w_check_offered(const struct vmbus_sm_chan *ch)
 	REQUIRE(!ch->sub || ch->state == CH_REVOKED || ch->primary->state == CH_OPEN);
 	for (other = TAILQ_NEXT(ch, link); other; other = TAILQ_NEXT(other, link))
 		REQUIRE(other->state < CH_OFFERED || other->sub != ch->sub ||
-			!guid_equal(&other->instance, &ch->instance));
+			!guid_equal(&other->instance, &ch->instance) ||
+			(ch->sub && (ch->state == CH_REVOKED || other->state == CH_REVOKED)));
 }
 
 /* Bodies carry no relid. */
