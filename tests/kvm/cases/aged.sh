@@ -6,7 +6,7 @@
 # What is done follows from KVM_SEED, what it meets in the guest is a matter of time.
 # build: san-address-undefined
 # limit: 1500
-# takes: 150 cloud/2=700 cloud/4=900 standard/2=800
+# takes: 160 cloud/2=300 cloud/4=420 standard/2=340
 # check: cloud/1
 # long: cloud/2 cloud/4 standard/2
 

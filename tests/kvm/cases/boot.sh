@@ -2,7 +2,7 @@
 # shellcheck shell=dash
 # A stock kernel with its initramfs only: finds Hyper-V, connects, powers off.
 # limit: 120
-# takes: 25
+# takes: 12
 # check: standard/1
 # long: cloud/1 cloud/2 cloud/4 standard/2 standard/4
 

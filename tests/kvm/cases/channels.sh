@@ -3,7 +3,7 @@
 # shellcheck disable=SC2154 # dev: use_nic sets it
 # A channel for every processor, fewer and again all of them, while the NIC is used.
 # limit: 120
-# takes: 45
+# takes: 22
 # check: cloud/2
 # long: cloud/4 standard/2
 

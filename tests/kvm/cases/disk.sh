@@ -3,7 +3,7 @@
 # Two controllers, and what people do to disks: verified writes, other people's SCSI tools,
 # discard, flush.
 # limit: 300
-# takes: 100
+# takes: 40
 # check: cloud/2
 # long: cloud/1 cloud/4 standard/2
 

@@ -4,7 +4,7 @@
 # A guest without a kernel and without manners (tests/kvm/payload), while a child process of the
 # same root does verified I/O. The ids are those of docs/hostile-cases.md.
 # limit: 240
-# takes: 50
+# takes: 65
 # check: cloud/1
 
 host() {

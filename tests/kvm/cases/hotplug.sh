@@ -3,7 +3,7 @@
 # Disks that come, grow and go while the guest runs: it sees each without being told to look, and
 # one that goes under I/O harms nobody else.
 # limit: 240
-# takes: 80
+# takes: 45
 # check: cloud/1
 # long: cloud/2 cloud/4 standard/2
 

@@ -3,7 +3,7 @@
 # After a panic a second kernel saves what the first one knew, however long that takes; and a guest
 # that only waits for its end gets it.
 # limit: 240
-# takes: 60
+# takes: 90
 # long: cloud/1
 
 host() {

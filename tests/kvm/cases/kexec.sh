@@ -3,7 +3,7 @@
 # Another kernel takes over in the middle of I/O, without a reset: the bus is left and joined again
 # while we see nothing of it but messages.
 # limit: 180
-# takes: 40
+# takes: 32
 # check: cloud/1
 # long: cloud/2 standard/2
 

@@ -5,7 +5,7 @@
 # brings the file system in order, and every file that the guest had fsynced is there as it was.
 # Fifty kills in all variants together.
 # limit: 900
-# takes: 115 cloud/2=750 standard/1=400
+# takes: 90 cloud/2=730 standard/1=370
 # check: cloud/1
 # long: cloud/2 standard/1
 

@@ -3,7 +3,7 @@
 # Two machines and a process on one switch, and a NAT: DHCP, large transfers both ways, offloads,
 # MTU, buffers, the cable. Channels have a case of their own.
 # limit: 300
-# takes: 75
+# takes: 50
 # check: cloud/1
 # long: cloud/2 cloud/4 standard/2
 

@@ -4,7 +4,7 @@
 # NICs that come and go while the guest runs, idle and under load, and a driver that is unloaded
 # and loaded again while its NIC is used.
 # limit: 240
-# takes: 95
+# takes: 60
 # check: cloud/1
 # long: cloud/2 standard/1 standard/2
 

@@ -2,7 +2,7 @@
 # shellcheck shell=dash
 # A kernel panics: what is reported of it, and what becomes of it. And what pause and resume do.
 # limit: 300
-# takes: 95
+# takes: 60
 # check: cloud/1
 # long: cloud/2 standard/2
 

@@ -3,7 +3,7 @@
 # The storage driver of a data disk is unloaded and loaded ten times: each time both controllers
 # come with all their channels, and the file system has what was written before.
 # limit: 240
-# takes: 80
+# takes: 35
 # check: cloud/1
 # long: cloud/2 cloud/4 standard/2
 

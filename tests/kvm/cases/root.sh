@@ -2,7 +2,7 @@
 # shellcheck shell=dash
 # The root file system on a synthetic disk, a shutdown on request, and what is on the disk then.
 # limit: 180
-# takes: 30
+# takes: 18
 # check: cloud/2
 # long: cloud/1 cloud/4 standard/2
 
