@@ -66,6 +66,14 @@ static void set_msrs(const struct kvm_vcpu *v)
 
 /* ---- CPUID -------------------------------------------------------------------------- */
 
+/* So that what was not offered is not there either. A KVM before 5.14 cannot; its guests do without. */
+static void enforce_cpuid(const struct kvm_vcpu *v)
+{
+	struct kvm_enable_cap cap = { .cap = KVM_CAP_HYPERV_ENFORCE_CPUID, .args = { 1 } };
+
+	ioctl(v->fd, KVM_ENABLE_CAP, &cap);
+}
+
 static int set_cpuid(struct kvm_vcpu *v, char *why, size_t n)
 {
 	struct hv_kvm *k = v->vm;
@@ -82,6 +90,8 @@ static int set_cpuid(struct kvm_vcpu *v, char *why, size_t n)
 		err = -errno;
 		snprintf(why, n, "VP %u: KVM_SET_CPUID2: %s", v->index, strerror(-err));
 	}
+	if (!err)
+		enforce_cpuid(v);
 	return err;
 }
 

@@ -2,15 +2,16 @@
 /* Registers with whatever fits, and what does not. */
 #include "tests/kvm/payload/bus.h"
 
-#define MSR_HYPERCALL 0x40000001u
-#define MSR_VP_INDEX  0x40000002u
-#define MSR_RESET     0x40000003u
-#define MSR_TIME      0x40000020u
-#define MSR_TSC_PAGE  0x40000021u
-#define MSR_IDLE      0x400000f0u
-#define MSR_VP_ASSIST 0x40000073u
-#define MSR_CRASH_CTL 0x40000105u
-#define MSR_LAST      0x4000011fu
+#define MSR_HYPERCALL	    0x40000001u
+#define MSR_VP_INDEX	    0x40000002u
+#define MSR_RESET	    0x40000003u
+#define MSR_TIME	    0x40000020u
+#define MSR_TSC_PAGE	    0x40000021u
+#define MSR_IDLE	    0x400000f0u
+#define MSR_VP_ASSIST	    0x40000073u
+#define MSR_CRASH_CTL	    0x40000105u
+#define MSR_REENLIGHTENMENT 0x40000106u /* KVM has it, we do not offer it */
+#define MSR_LAST	    0x4000011fu
 
 static void faults(const char *what, uint32_t msr, uint64_t value)
 {
@@ -47,7 +48,9 @@ static void read_only(void)
 
 	faults("the VP index is read-only", MSR_VP_INDEX, 7);
 	faults("the time is read-only", MSR_TIME, 7);
-	check("what was not offered does not exist", rdmsr(MSR_IDLE, &v) == GP_VECTOR, v);
+	check("what KVM does not have does not exist", rdmsr(MSR_IDLE, &v) == GP_VECTOR, v);
+	check("what was not offered does not exist", rdmsr(MSR_REENLIGHTENMENT, &v) == GP_VECTOR,
+	      v);
 	faults("the version of the SynIC is read-only", HV_MSR_SVERSION, 2);
 }
 
