@@ -66,7 +66,8 @@ static void set_msrs(const struct kvm_vcpu *v)
 
 /* ---- CPUID -------------------------------------------------------------------------- */
 
-/* So that what was not offered is not there either. A KVM before 5.14 cannot; its guests do without. */
+/* So that what was not offered is not there either. A KVM before 5.14 cannot; its guests do
+ * without. */
 static void enforce_cpuid(const struct kvm_vcpu *v)
 {
 	struct kvm_enable_cap cap = { .cap = KVM_CAP_HYPERV_ENFORCE_CPUID, .args = { 1 } };

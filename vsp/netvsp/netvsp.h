@@ -56,7 +56,8 @@ void netvsp_network_change(struct netvsp *n);
 /*
  * At this moment nothing is on its way between the adapter and its guest: both have read all that
  * the other wrote, every request is answered, every place in the receive buffer is given back, a
- * guest that looks at its cable knows how it is, and a driver that began has come to an end with it.
+ * guest that looks at its cable knows how it is, and a driver that began has come to an end with
+ * it.
  */
 bool netvsp_idle(const struct netvsp *n);
 
