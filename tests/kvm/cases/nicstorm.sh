@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=dash
-# A NIC that comes and goes while another one's MTU changes all the time, each change being an end and
-# a beginning with new sub-channels: now it goes in the middle of its load, now of its driver's
+# A NIC that comes and goes while another one's MTU changes several times a second, each change an
+# end and a beginning with new sub-channels: now it goes in the middle of its load, now of its driver's
 # beginning. Linux does all that under one lock, and most of it waits for us.
 # limit: 400
-# takes: 200
+# takes: 160
 # long: cloud/4 standard/2
 
 mac_keep=00:15:5d:00:00:01
@@ -21,7 +21,7 @@ host() {
 	while [ $i -lt $rounds ]; do
 		i=$((i + 1))
 		check "round $i: a NIC is added" control a net add --nic switch=lan,name=new,mac=$mac_new
-		[ $((i % 3)) = 0 ] || mark a "busy $(used $i)\$" 120
+		[ $((i % 3)) = 0 ] || mark a "busy $(used $i)\$" 60
 		random 3
 		sleep "0.$RANDOM_NUMBER"
 		check "round $i: it is removed, nobody having to be forced" calmly_removed
@@ -51,14 +51,15 @@ guest() {
 	say ready
 	change_mtu "$(nic_of $mac_keep)" &
 	until over; do
-		nics $mac_new || { sleep 0.1 && continue; }
-		if use_nic $mac_new 10.9.1.1/24 && wait_for 5 ping -c 1 -W 1 10.9.1.3; then
+		while nics $mac_new && ! reached; do use_nic $mac_new 10.9.1.1/24; done
+		if nics $mac_new; then
 			n=$((n + 1))
 			say "busy $n"
 		fi
 		while nics $mac_new && ! over; do
 			dd if=/dev/zero bs=1400 count=500 | timeout 1 nc -u -w 1 10.9.1.3 9
 		done
+		sleep 0.1
 	done
 	wait
 	check "the MTU was changed $(wc -l </tmp/changes) times" [ -s /tmp/changes ]
@@ -67,6 +68,7 @@ guest() {
 	say over
 }
 
+reached() { ping -c 1 -W 1 10.9.1.3; }
 over() { disk_of 3; }
 nothing_hangs() { ! dmesg | grep 'blocked for more than'; }
 
@@ -75,5 +77,7 @@ change_mtu() {
 	until over; do
 		mtu=$((2900 - mtu))
 		ip link set "$1" mtu $mtu && echo $mtu >>/tmp/changes
+		# Without a pause nobody else gets the lock, and no NIC sees its cable pulled.
+		sleep 0.2
 	done
 }

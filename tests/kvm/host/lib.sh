@@ -104,6 +104,11 @@ last_words() {
 	tail -n 10 "$CASE_DIR/$1.log"
 	say "--- $1: the end of its console"
 	tail -n 15 "$(console "$1")"
+	dead "$1" && return
+	say "--- $1: as hvbus sees it, twice in two seconds"
+	control "$1" inspect
+	sleep 2
+	control "$1" inspect | grep -i "exits"
 }
 
 said() { tr -d '\r' <"$(console "$1")" | grep -q "^@@ $2"; }
