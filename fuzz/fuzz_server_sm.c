@@ -144,6 +144,15 @@ static void add_device(struct world *w, uint8_t i)
 		w->primary[i] = NULL;
 }
 
+static void add_sub(struct world *w, struct vmbus_sm_chan *primary, uint8_t arg)
+{
+	struct vmbus_sm_chan *ch;
+
+	vmbus_sm_offer_sub(w->sm, primary, (uint16_t)(1 + (arg >> 4)), w, &ch);
+	if (arg & 8)
+		vmbus_sm_offer_late(w->sm, primary);
+}
+
 static void step(struct world *w, struct input *in)
 {
 	uint8_t op = input_u8(in), arg = input_u8(in);
@@ -162,8 +171,7 @@ static void step(struct world *w, struct input *in)
 		break;
 	case 2:
 		if (w->primary[arg % DEVICES])
-			vmbus_sm_offer_sub(w->sm, w->primary[arg % DEVICES],
-					   (uint16_t)(1 + (arg >> 4)), w, &ch);
+			add_sub(w, w->primary[arg % DEVICES], arg);
 		break;
 	case 3:
 		vmbus_sm_reset(w->sm);
