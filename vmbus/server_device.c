@@ -14,7 +14,7 @@
 #include "base/loop.h"
 #include "vmbus/server_int.h"
 
-#define LATE_NS 1000000000ull
+#define LATE_NS 3000000000ull
 
 static void device_free(struct vmbus_device *d)
 {
