@@ -12,7 +12,7 @@
 #define ANSWER	    0xa45ull
 #define CONTROL	    0xc0de
 #define COMPLETION  VMPKT_FLAG_COMPLETION_REQUESTED
-#define ROOM	    256u /* of the ring, for one request */
+#define ROOM	    512u /* of the ring, for one request and another at once */
 #define DONE_BYTES  40u	 /* a completion of ours */
 #define DONE_NS	    10000000ull
 #define PING_LEN    200u
@@ -102,10 +102,22 @@ bool evil_nic_answer(struct evil_nic *n, uint32_t ch, uint64_t id, struct nvsp_m
 	return false;
 }
 
+void evil_nic_room(struct evil_nic *n, uint32_t ch)
+{
+	uint64_t limit = clock_ns() + EVIL_PATIENCE_MS * 1000000ull;
+
+	while (evil_out_free(&n->chan[ch]) < ROOM) {
+		evil_nic_drain(n, ch);
+		ck_assert_msg(clock_ns() < limit, "the root takes nothing from the ring");
+		usleep(20);
+	}
+}
+
 static struct nvsp_message call(struct evil_nic *n, const uint32_t *words, uint32_t nr)
 {
 	struct nvsp_message m;
 
+	evil_nic_room(n, 0);
 	evil_nvsp(n, 0, ANSWER, words, nr);
 	ck_assert_msg(evil_nic_answer(n, 0, ANSWER, &m, EVIL_PATIENCE_MS), "NVSP %u: no answer",
 		      words[0]);
@@ -213,6 +225,7 @@ uint32_t evil_rndis(struct evil_nic *n, const void *msg, uint32_t len, void *ans
 	uint32_t got = 0;
 	bool found;
 
+	evil_nic_room(n, 0);
 	evil_rndis_send(n, CONTROL, msg, len);
 	while (evil_nic_recv(n, 0, &p, ms)) {
 		found = is_answer(n, &p, answer, room, &got);
@@ -370,17 +383,6 @@ static bool is_pong(struct evil_nic *n, const struct evil_nic_packet *p, const u
 		       frame + 2 * NET_MAC_LEN, PING_LEN - 2 * NET_MAC_LEN);
 }
 
-/* What a flood left in the ring may not have been read yet: a request on top would break the ring.
- */
-static void wait_for_room(struct evil_nic *n, uint32_t ch, uint64_t limit)
-{
-	while (evil_out_free(&n->chan[ch]) < ROOM) {
-		ck_assert_msg(clock_ns() < limit, "the requests of channel %u are not read", ch);
-		evil_nic_drain(n, ch);
-		usleep(50);
-	}
-}
-
 /* Once more when nothing came: a peer answers one of many. */
 void evil_nic_ping(struct evil_nic *n, uint32_t to)
 {
@@ -391,7 +393,7 @@ void evil_nic_ping(struct evil_nic *n, uint32_t to)
 
 	while (!pong) {
 		ck_assert_msg(clock_ns() < limit, "no frame came back from peer %u", to);
-		wait_for_room(n, 0, limit);
+		evil_nic_room(n, 0);
 		evil_frame(n, frame, to, NET_PING_ETHERTYPE, PING_LEN);
 		evil_nic_data(n, 0, 0, 0, evil_packet(data, PING_LEN, NULL, 0));
 		while (!pong && evil_nic_recv(n, 0, &p, 100)) {

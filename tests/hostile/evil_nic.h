@@ -77,6 +77,11 @@ bool evil_nic_answer(struct evil_nic *n, uint32_t ch, uint64_t id, struct nvsp_m
 void evil_nic_done(struct evil_nic *n, uint32_t ch, uint64_t id);
 /* Takes and gives back what is there. */
 void evil_nic_drain(struct evil_nic *n, uint32_t ch);
+/*
+ * Until the root has read enough of what a flood, and what was given back in it, left in the ring:
+ * a request on top of that would break the ring.
+ */
+void evil_nic_room(struct evil_nic *n, uint32_t ch);
 /* With the pages from @pfn as GPADL @id: the root's status. */
 uint32_t evil_nic_rx_buffer(struct evil_nic *n, uint32_t gpadl);
 uint32_t evil_nic_tx_buffer(struct evil_nic *n, uint32_t gpadl);

@@ -64,17 +64,6 @@ static void let_it_talk(void)
 	evil_nic_drain(&n, 0);
 }
 
-static void wait_for_room(void)
-{
-	uint64_t limit = clock_ns() + EVIL_PATIENCE_MS * 1000000ull;
-
-	while (evil_out_free(&n.chan[0]) < 512) {
-		evil_nic_drain(&n, 0);
-		ck_assert_msg(clock_ns() < limit, "the root takes nothing from the ring");
-		usleep(20);
-	}
-}
-
 /* ---- negotiation ----------------------------------------------------------------------- */
 
 /* Every number there may be, each with a body of nonsense, before and after INIT. */
@@ -88,7 +77,7 @@ START_TEST(n01_n03_every_message_in_every_length)
 			for (uint32_t i = 0; i < ARRAY_SIZE(w); i++)
 				w[i] = (uint32_t)random_of();
 			w[0] = type;
-			wait_for_room();
+			evil_nic_room(&n, 0);
 			evil_send(&n.chan[0], VMPKT_INBAND, 2, COMPLETION, type, w, len);
 		}
 	let_it_talk();
@@ -187,7 +176,7 @@ static void gone_under_traffic(void (*what)(void), bool revoked)
 
 static void revoke_it(void)
 {
-	wait_for_room();
+	evil_nic_room(&n, 0);
 	EVIL_NVSP(&n, 1, NVSP_REVOKE_RECEIVE_BUFFER, NVSP_RX_BUFFER_ID);
 }
 
@@ -262,7 +251,7 @@ START_TEST(n12_n16_packets_of_garbage)
 	for (uint32_t i = 0; i < 4000 / SLOWER; i++) {
 		uint32_t len = spoilt_packet();
 
-		wait_for_room();
+		evil_nic_room(&n, 0);
 		evil_nic_data(&n, 0, i % 8 ? 0 : COMPLETION, i, len ? len : 1);
 		if (i % 8)
 			continue;
@@ -405,7 +394,7 @@ START_TEST(n24_n30_control_messages_of_garbage)
 		w[5] = i % 2 ? 20 : w[5];
 		if (w[0] == RNDIS_HALT)
 			continue;
-		wait_for_room();
+		evil_nic_room(&n, 0);
 		evil_rndis_send(&n, i, w, len);
 		if (i % 4 == 0)
 			let_it_talk();
@@ -427,7 +416,7 @@ START_TEST(n31_floods_of_reset_halt_and_keepalive)
 	for (uint32_t i = 0; i < 5000 / SLOWER; i++) {
 		const uint32_t *w = m[random_of() % ARRAY_SIZE(m)];
 
-		wait_for_room();
+		evil_nic_room(&n, 0);
 		evil_rndis_send(&n, i, w, w[1]);
 	}
 	let_it_talk();
@@ -565,7 +554,7 @@ START_TEST(n36_given_back_twice_and_never_had)
 	for (uint32_t i = 0; i < 50; i++) {
 		evil_nic_flood(&n, 0, PING_BYTES, 1, i % 2);
 		for (uint32_t k = 0; k < 64; k++) {
-			wait_for_room();
+			evil_nic_room(&n, 0);
 			evil_nic_done(&n, 0, k % 2 ? random_of() % 80 : random_of());
 		}
 	}
@@ -636,7 +625,7 @@ static void send_from(const uint8_t *mac, uint32_t times)
 	memcpy(data() + PACKET_HEAD + NET_MAC_LEN, mac, NET_MAC_LEN);
 	evil_packet(data(), 60, NULL, 0);
 	while (times--) {
-		wait_for_room();
+		evil_nic_room(&n, 0);
 		evil_nic_data(&n, 0, 0, 0, PACKET_HEAD + 60);
 	}
 }
