@@ -17,6 +17,7 @@
 #include <sys/param.h>
 
 #include "base/atomic.h"
+#include "base/reuse.h"
 #include "vmbus/wire/nvsp.h"
 #include "vmbus/wire/rndis_data.h"
 #include "vsc/netvsc.h"
@@ -29,6 +30,7 @@
 #define NV_OVERFLOW	65536u /* bytes of a buffer for what a section does not hold */
 #define NV_OVERFLOWS	16u    /* of each queue */
 #define NV_MAX_SECTIONS 2048u  /* of each queue; more are left alone */
+#define NV_ROUND	256u   /* sections that are used in turn */
 #define NV_DONE		128u   /* packets whose frames are given back together, at most */
 #define NV_REQUEST_ROOM 256u   /* what the longest request takes in the ring */
 #define NV_HEAD_FIRST	128u   /* copied of each message: enough for all elements known */
@@ -42,7 +44,6 @@
 /* A section of the send buffer, and the request that is made in it. */
 struct nv_section {
 	uint32_t gen;	  /* counts uses: an id of an earlier use is not ours */
-	uint32_t next;	  /* free list: index + 1 */
 	uint8_t busy;	  /* handed to the root */
 	uint8_t frames;	  /* in it */
 	uint8_t overflow; /* index + 1 of the buffer that goes with it, 0 = none */
@@ -71,7 +72,8 @@ struct nv_queue {
 	struct nv_section *sections;
 	uint8_t *tx; /* the first of them; all in a row */
 	uint64_t tx_gpa;
-	uint32_t nr_sections, free_head; /* index + 1 */
+	uint32_t nr_sections;
+	struct reuse free; /* sections */
 	struct nv_open open;
 	uint8_t *spill; /* the overflow buffers */
 	uint64_t spill_gpa;

@@ -5,9 +5,8 @@
  * commit puts the header there. Several frames share a section and a request while there is
  * room; the end of one that has none lies in an overflow buffer and travels as a GPA range.
  *
- * Sections and buffers are taken last in, first out: those are warm. What is in them is only
- * written here, with the exception of a frame's first bytes, from which nothing but offsets
- * that are checked is made.
+ * Sections go round as base/reuse.h says. What is in them is only written here, with the exception
+ * of a frame's first bytes, from which nothing but offsets that are checked is made.
  */
 #include <stdlib.h>
 
@@ -27,12 +26,12 @@ static int queue_memory(struct nv_queue *q, uint32_t first, uint32_t nr)
 		return -ENOMEM;
 	q->tx = n->tx + (size_t)first * n->section_size;
 	q->nr_sections = nr;
-	for (i = 0; i < nr; i++) {
+	for (i = 0; i < nr; i++)
 		q->sections[i].gen = 1;
-		q->sections[i].next = i + 1 < nr ? i + 2 : 0;
-	}
-	q->free_head = 1;
-	err = hv_child_alloc_pages(n->child, NV_OVERFLOWS * (NV_OVERFLOW / 4096), &q->spill_gpa);
+	err = reuse_init(&q->free, 0, nr, NV_ROUND);
+	if (!err)
+		err = hv_child_alloc_pages(n->child, NV_OVERFLOWS * (NV_OVERFLOW / 4096),
+					   &q->spill_gpa);
 	if (err)
 		return err;
 	q->spill = n->mem + q->spill_gpa;
@@ -58,6 +57,7 @@ void nv_tx_fini(struct netvsc *n)
 		struct nv_queue *q = &n->queue[i];
 
 		free(q->sections);
+		reuse_fini(&q->free);
 		if (q->spill)
 			hv_child_free_pages(n->child, q->spill_gpa,
 					    NV_OVERFLOWS * (NV_OVERFLOW / 4096));
@@ -142,14 +142,13 @@ bool nv_tx_close(struct nv_queue *q)
 
 static bool take_section(struct nv_queue *q)
 {
-	if (!q->free_head)
+	if (reuse_peek(&q->free) == REUSE_NONE)
 		return false;
 	if (vmbus_chan_send_room(q->chan) < NV_REQUEST_ROOM) {
 		q->cramped = true;
 		return false;
 	}
-	q->open.section = q->free_head;
-	q->free_head = q->sections[q->open.section - 1].next;
+	q->open.section = reuse_take(&q->free) + 1u;
 	return true;
 }
 
@@ -186,8 +185,7 @@ bool nv_tx_completed(struct nv_queue *q, const struct vmpkt *pkt)
 	put_spill(q, s);
 	s->busy = 0;
 	s->gen++;
-	s->next = q->free_head;
-	q->free_head = index + 1;
+	reuse_give(&q->free, (uint16_t)index, (uint16_t)index, 1);
 	return true;
 }
 
@@ -199,12 +197,18 @@ static uint32_t next_at(const struct nv_queue *q)
 	return (q->open.used + q->n->align - 1) & ~(q->n->align - 1);
 }
 
-static bool has_room(const struct nv_queue *q)
+/*
+ * For a frame like the one of @len bytes before it. Its end could lie in an overflow buffer, but
+ * that costs as much as a request.
+ */
+static bool has_room(const struct nv_queue *q, uint32_t len)
 {
 	const struct netvsc *n = q->n;
 	uint32_t at = next_at(q) + NV_HEADER;
 
-	return q->open.frames < n->max_frames && at + NV_HEAD_ROOM <= n->section_size &&
+	if (len < NV_HEAD_ROOM)
+		len = NV_HEAD_ROOM;
+	return q->open.frames < n->max_frames && at + len <= n->section_size &&
 	       at + n->info.mtu + NET_ETH_LEN <= n->max_request;
 }
 
@@ -404,7 +408,7 @@ int netvsc_tx_commit(struct netvsc *n, uint32_t qi, const struct netvsc_tx *tx, 
 	NV_ADD(q->stats.tx_bytes, len);
 	if (meta && meta->gso)
 		NV_BUMP(q->stats.tx_large);
-	if (q->open.overflow || !has_room(q))
+	if (q->open.overflow || !has_room(q, len))
 		nv_tx_close(q);
 	return 0;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sub-allocations of the receive buffer: a stack of free ones, and chains of those that are out.
- * A chain goes back onto the stack as a whole, in its order, so that the next batch walks
- * memory in the same direction.
+ * Sub-allocations of the receive buffer: free ones that go round, and chains of those that are out.
+ * A chain goes back as a whole, in its order, so that the next batch walks memory in the same
+ * direction.
  */
 #include "vsp/netvsp/rxbuf.h"
 
@@ -10,6 +10,8 @@
 #include <stdlib.h>
 
 #include "base/nospec.h"
+
+#define ROUND_BYTES (4u << 20) /* that go round: more than a processor's own cache */
 
 enum {
 	SLOT_FREE,
@@ -35,23 +37,21 @@ int rxbuf_begin(struct rxbuf *r, struct vmbus_buffer *buf, uint16_t id, uint32_t
 		.count = count,
 		.reserved = reserved,
 		.free = count - reserved,
-		.head = (uint16_t)reserved,
 		.generation = r->generation + 1,
 		.slot = calloc(count, sizeof(*r->slot)),
 	};
-	if (!r->slot) {
-		r->buf = NULL;
+	if (!r->slot || reuse_init(&r->places, reserved, count, ROUND_BYTES / size)) {
+		rxbuf_end(r);
 		return -ENOMEM;
 	}
-	for (i = 0; i < count; i++) {
-		r->slot[i].state = i < reserved ? SLOT_RESERVED : SLOT_FREE;
-		r->slot[i].next = (uint16_t)(i + 1 < count ? i + 1 : RXBUF_NONE);
-	}
+	for (i = 0; i < reserved; i++)
+		r->slot[i].state = SLOT_RESERVED;
 	return 0;
 }
 
 void rxbuf_end(struct rxbuf *r)
 {
+	reuse_fini(&r->places);
 	free(r->slot);
 	*r = (struct rxbuf){ .generation = r->generation + 1 };
 }
@@ -70,13 +70,13 @@ bool rxbuf_may(const struct rxbuf *r, uint32_t from, uint32_t n)
 
 uint16_t rxbuf_take(struct rxbuf *r, uint32_t from)
 {
-	uint16_t slot = r->head;
+	uint16_t slot;
 	struct rxbuf_slot *s;
 
 	if (unlikely(!r->free))
 		return RXBUF_NONE;
+	slot = reuse_take(&r->places);
 	s = &r->slot[slot];
-	r->head = s->next;
 	r->free--;
 	s->state = SLOT_TAKEN;
 	s->from = (uint16_t)(from % RXBUF_PORTS);
@@ -97,11 +97,11 @@ void rxbuf_chain(struct rxbuf *r, uint16_t first, uint16_t last, uint16_t slot, 
 {
 	struct rxbuf_slot *s = &r->slot[slot];
 
-	s->next = RXBUF_NONE;
+	r->places.next[slot] = RXBUF_NONE;
 	s->chan = chan;
 	s->state = slot == first ? SLOT_FIRST : SLOT_NEXT;
 	if (slot != first)
-		r->slot[last].next = slot;
+		r->places.next[last] = slot;
 }
 
 /* The chain that begins at @first, which is out: its length. */
@@ -113,11 +113,10 @@ static uint32_t give_back(struct rxbuf *r, uint16_t first)
 	do {
 		last = slot;
 		released(r, slot);
-		slot = r->slot[slot].next;
+		slot = r->places.next[slot];
 		n++;
 	} while (slot != RXBUF_NONE);
-	r->slot[last].next = r->head;
-	r->head = first;
+	reuse_give(&r->places, first, last, n);
 	return n;
 }
 

@@ -3,9 +3,9 @@
  * The receive buffer of an adapter: guest memory cut into sub-allocations, which are handed out
  * with frames in them and come back with the guest's completions (spec: netvsc, sections 4.1, 6).
  *
- * The last one returned is the first one used again: it is warm. A transaction is a chain of
- * sub-allocations under the number of its first one; only chains that are out on the
- * channel that completes them come back, so nothing is freed twice (hostile cases N35, N36).
+ * They go round as base/reuse.h says. A transaction is a chain of sub-allocations under the number
+ * of its first one; only chains that are out on the channel that completes them come back, so
+ * nothing is freed twice (hostile cases N35, N36).
  *
  * Sharing: each remembers the port that filled it. rxbuf_may() keeps a sender from holding
  * more than what is still free, once less than half is.
@@ -15,14 +15,14 @@
 #ifndef HVBUS_VSP_NETVSP_RXBUF_H
 #define HVBUS_VSP_NETVSP_RXBUF_H
 
+#include "base/reuse.h"
 #include "vmbus/device.h"
 
-#define RXBUF_NONE  0xffffu
+#define RXBUF_NONE  REUSE_NONE
 #define RXBUF_MAX   0xfff0u /* sub-allocations that are used */
 #define RXBUF_PORTS 256u
 
 struct rxbuf_slot {
-	uint16_t next; /* free list, or chain of a transaction */
 	uint16_t from; /* port whose frame is in it */
 	uint8_t state; /* see rxbuf.c */
 	uint8_t chan;  /* out on this channel */
@@ -35,9 +35,9 @@ struct rxbuf {
 	uint32_t count; /* of them, control ones (0..reserved-1) too */
 	uint32_t reserved;
 	uint32_t free;
-	uint16_t head;	     /* of the free list */
 	uint32_t generation; /* changes with each begin and end */
 	struct rxbuf_slot *slot;
+	struct reuse places;
 	uint16_t held[RXBUF_PORTS]; /* out or filled, by port */
 };
 

@@ -434,14 +434,15 @@ END_TEST
 /* What a section does not hold of its last frame travels by page numbers. */
 START_TEST(mixed_form)
 {
+	static const uint32_t size[] = { 1514, 1514, 1300, 1514 };
 	static uint8_t frame[1514];
 	const uint8_t *got;
 	struct rndis_data d;
 	uint32_t at = 0;
 
 	for (uint32_t i = 0; i < 4; i++) {
-		pattern(frame, 1514, (uint8_t)i);
-		send_frame(0, frame, 1514, NULL);
+		pattern(frame, size[i], (uint8_t)i);
+		send_frame(0, frame, size[i], NULL);
 	}
 	collect();
 	ck_assert_uint_eq(vsp.n_data, 1);
@@ -450,13 +451,28 @@ START_TEST(mixed_form)
 	ck_assert_uint_eq(vsp.data[0].used, NMINI_SECTION);
 	for (uint32_t i = 0; i < 4; i++) {
 		d = parse(0, &at, &got);
-		pattern(frame, 1514, (uint8_t)i);
-		ck_assert_uint_eq(d.data_length, 1514);
-		ck_assert_mem_eq(got, frame, 1514);
+		pattern(frame, size[i], (uint8_t)i);
+		ck_assert_uint_eq(d.data_length, size[i]);
+		ck_assert_mem_eq(got, frame, size[i]);
 	}
 	ck_assert_uint_eq(at, vsp.data[0].len);
 	ck_assert_int_eq(netvsc_rx(n, 0, rx, 64), 0);
 	ck_assert_uint_eq(n->queue[0].nr_spill, NV_OVERFLOWS);
+}
+END_TEST
+
+/* A frame as long as the one before is not begun where it would not end. */
+START_TEST(full_frames_are_not_cut)
+{
+	static uint8_t frame[1514];
+
+	for (uint32_t i = 0; i < 9; i++)
+		send_frame(0, frame, 1514, NULL);
+	collect();
+	ck_assert_uint_eq(vsp.n_data, 3);
+	for (uint32_t i = 0; i < 3; i++)
+		ck_assert_uint_eq(vsp.data[i].type, VMPKT_INBAND);
+	ck_assert_uint_eq(stats(0).tx_requests, 3);
 }
 END_TEST
 
@@ -935,6 +951,7 @@ int main(void)
 	tcase_add_test(tc, one_frame);
 	tcase_add_test(tc, frames_share_a_request);
 	tcase_add_test(tc, mixed_form);
+	tcase_add_test(tc, full_frames_are_not_cut);
 	tcase_add_test(tc, large_frames);
 	tcase_add_test(tc, large_frames_of_ip6);
 	tcase_add_loop_test(tc, elements, 0, 4);
