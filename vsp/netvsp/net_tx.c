@@ -237,18 +237,19 @@ static void charge(struct net_chan *c, const struct net_frame *f, uint32_t lengt
 
 /*
  * Asks for a message some way behind the one of @length bytes: the guest's processor had its lines
- * last, and messages in a row are mostly as long as each other.
+ * last, and messages in a row are mostly as long as each other. Behind the end of a section that is
+ * most likely the first one of the next section.
  */
 ALWAYS_INLINE void fetch(const struct bytes *b, uint32_t length)
 {
 	const struct iovec *v = &b->iov[b->piece];
 	size_t at = b->skip + (length < FETCH_AHEAD ? FETCH_AHEAD : length);
+	uintptr_t line = (uintptr_t)v->iov_base;
 
-	if (at + 2 * CACHE_LINE >= v->iov_len)
-		return;
-	__builtin_prefetch((const uint8_t *)v->iov_base + at);
-	__builtin_prefetch((const uint8_t *)v->iov_base + at + CACHE_LINE);
-	__builtin_prefetch((const uint8_t *)v->iov_base + at + 2 * CACHE_LINE);
+	line += at + 2 * CACHE_LINE < v->iov_len ? at : NVSP_TX_SECTION;
+	__builtin_prefetch((const void *)line);
+	__builtin_prefetch((const void *)(line + CACHE_LINE));
+	__builtin_prefetch((const void *)(line + 2 * CACHE_LINE));
 }
 
 /* The next message of the request, to the switch: NVSP_STATUS_*. */
