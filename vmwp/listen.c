@@ -294,7 +294,7 @@ static int clear_stale(const char *path, const struct sockaddr_un *sa, char *why
 			 path);
 		return -EADDRINUSE;
 	}
-	return unlink(path) ? -errno : 0;
+	return unlink(path) && errno != ENOENT ? -errno : 0;
 }
 
 static int bind_private(int fd, const struct sockaddr_un *sa)
@@ -350,9 +350,10 @@ void listen_stop(struct root *r)
 	if (!r->listening)
 		return;
 	loop_fd_del(r->loop, &r->listener);
-	close(r->listener.fd);
+	/* The name goes first: behind a name that nobody serves another root puts its own. */
 	if (r->cfg.sandbox == SANDBOX_OFF)
 		unlink(r->socket);
 	sweeper_end(&r->sweeper, true);
+	close(r->listener.fd);
 	r->listening = false;
 }
