@@ -24,7 +24,8 @@
 enum { LUN_MEMORY, LUN_STUCK, LUN_NEW };
 
 static char image[96], stuck_image[96];
-static uint32_t *stuck; /* shared with the root: calls on LUN_STUCK's file wait while it is 1 */
+/* Shared with the root. Calls on LUN_STUCK's file wait while [0] is 1, and say so in [1]. */
+static uint32_t *stuck;
 
 /* ---- the root ------------------------------------------------------------------------- */
 
@@ -33,8 +34,10 @@ static void stick(struct file_fault *f, struct file_call *c)
 {
 	(void)f;
 	(void)c;
-	while (load_acquire(stuck)) /* pairs with the tests' stores */
+	while (load_acquire(stuck)) { /* pairs with the tests' stores */
+		store_release(stuck + 1, 1);
 		usleep(1000);
+	}
 }
 
 static int32_t as_it_was(struct file_fault *f, int op, int32_t res)
@@ -484,19 +487,18 @@ static void wait_until_gone(void)
 	image_is_free(stuck_image);
 }
 
+/* A request that is in flight may be another one yet, which a unit attention ends. */
 static void begin_stuck_read(struct storvsc *s, pthread_t *reader)
 {
-	json_int_t in_flight;
-	json_t *o, *d;
+	uint64_t end = clock_ns() + 10000000000ull;
 
+	store_release(stuck + 1, 0);
 	store_release(stuck, 1); /* pairs with stick() */
 	ck_assert_int_eq(pthread_create(reader, NULL, read_stuck, s), 0);
-	do {
-		o = ask("{\"do\":\"disk-list\"}");
-		d = json_array_get(json_object_get(o, "disks"), LUN_STUCK);
-		in_flight = json_integer_value(json_object_get(d, "in_flight"));
-		json_decref(o);
-	} while (!in_flight);
+	while (!load_acquire(stuck + 1)) {
+		ck_assert_msg(clock_ns() < end, "the read does not reach the file");
+		usleep(1000);
+	}
 }
 
 START_TEST(removed_while_stuck)
