@@ -9,11 +9,11 @@
 #include "hv-core/child.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -63,20 +63,33 @@ void child_die(struct hv_child *c)
 static void *watch(void *arg)
 {
 	struct hv_child *c = arg;
-	struct pollfd pfd = { .fd = c->sock, .events = POLLRDHUP };
+	struct epoll_event ev;
 
-	while (poll(&pfd, 1, -1) < 0 && errno == EINTR)
+	while (epoll_wait(c->watch_fd, &ev, 1, -1) < 0 && errno == EINTR)
 		;
 	child_die(c);
 	return NULL;
+}
+
+/* An epoll: poll() fails in a process that has set its RLIMIT_NOFILE to 0, as sandboxes do. */
+static int open_watch(struct hv_child *c)
+{
+	struct epoll_event ev = { .events = EPOLLRDHUP };
+
+	c->watch_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (c->watch_fd < 0 || epoll_ctl(c->watch_fd, EPOLL_CTL_ADD, c->sock, &ev) < 0)
+		return -errno;
+	return 0;
 }
 
 static int start_watcher(struct hv_child *c)
 {
 	sigset_t all, old;
 	pthread_attr_t attr;
-	int err;
+	int err = open_watch(c);
 
+	if (err)
+		return err;
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, WATCHER_STACK);
 	/* The program's signals are none of its business. */
@@ -258,7 +271,7 @@ static int bring_up(struct hv_child *c, const char *path, const struct hv_child_
 		return err;
 	err = start_watcher(c);
 	if (err)
-		return fail(why, err, "no thread could be started: %s", strerror(-err));
+		return fail(why, err, "the root cannot be watched: %s", strerror(-err));
 	for (uint32_t i = 0; !err && i < c->nr_vps; i++)
 		err = enable_synic(c, i);
 	if (err)
@@ -283,7 +296,7 @@ int hv_child_connect(struct hv_child **out, const char *path, const struct hv_ch
 	c = calloc(1, sizeof(*c));
 	if (!c)
 		return fail(&reason, -ENOMEM, "out of memory");
-	c->sock = c->hangup_fd = -1;
+	c->sock = c->hangup_fd = c->watch_fd = -1;
 	c->memory = cfg->memory ? cfg->memory : DEFAULT_MEMORY;
 	c->nr_vps = cfg->nr_vps ? cfg->nr_vps : 1;
 	memset(c->bell, 0xff, sizeof(c->bell));
@@ -307,6 +320,8 @@ void hv_child_destroy(struct hv_child *c)
 		shutdown(c->sock, SHUT_RDWR);
 		pthread_join(c->watcher, NULL);
 	}
+	if (c->watch_fd >= 0)
+		close(c->watch_fd);
 	child_close_bells(c);
 	child_poll_fini(c);
 	child_mem_fini(c);

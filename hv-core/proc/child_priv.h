@@ -20,6 +20,7 @@ struct hv_child {
 	uint32_t features; /* of the root: enum hv_proc_feature */
 	int hangup_fd;
 	pthread_t watcher;
+	int watch_fd; /* what it waits on: an epoll with the socket in it */
 	bool watching;
 
 	/* Memory: [base, base + memory) is GPA 0 and up. */

@@ -488,6 +488,7 @@ END_TEST
 static void guest_without_descriptors(void)
 {
 	struct hv_child *c = child_connect(1);
+	struct pollfd pfd = { .events = POLLIN };
 	struct rlimit old, none = { 0, 0 };
 
 	CHILD_ASSERT(!getrlimit(RLIMIT_NOFILE, &old));
@@ -495,8 +496,19 @@ static void guest_without_descriptors(void)
 	CHILD_ASSERT(!setrlimit(RLIMIT_NOFILE, &none));
 	CHILD_ASSERT(hv_child_signal_event(c, HV_CONN_CHANNEL_BASE + RELID) ==
 		     HV_STATUS_NO_RESOURCES);
+	raise(SIGSTOP); /* whatever sleeps in the kernel begins anew, under this limit */
+	usleep(20000);
 	CHILD_ASSERT(!setrlimit(RLIMIT_NOFILE, &old));
+	pfd.fd = hv_child_hangup_fd(c);
+	CHILD_ASSERT(poll(&pfd, 1, 100) == 0);
 	CHILD_ASSERT(!hv_child_signal_event(c, HV_CONN_CHANNEL_BASE + RELID));
+}
+
+static bool stopped(pid_t pid)
+{
+	int status;
+
+	return waitpid(pid, &status, WNOHANG | WUNTRACED) == pid && WIFSTOPPED(status);
 }
 
 START_TEST(child_runs_out_of_descriptors)
@@ -508,6 +520,8 @@ START_TEST(child_runs_out_of_descriptors)
 	root_rig_up(&root);
 	root.on_up = serve_once;
 	pid = spawn(guest_without_descriptors);
+	RUN_UNTIL(&root, stopped(pid));
+	ck_assert_int_eq(kill(pid, SIGCONT), 0);
 	RUN_UNTIL(&root, root.downs);
 	expect_exit(pid, 0);
 	ck_assert_int_eq(eventfd_read(lone_bell, &n), 0);
