@@ -10,6 +10,7 @@ mount -t tmpfs shm /dev/shm
 mount -t devpts pts /dev/pts
 mount -t debugfs debug /sys/kernel/debug
 echo advise >/sys/kernel/mm/transparent_hugepage/shmem_enabled
+echo 1 >/proc/sys/kernel/panic_on_rcu_stall # as softlockup_panic, which the harness sets
 ip link set lo up
 stty raw -echo </dev/ttyS1
 stty raw -echo </dev/ttyS2
