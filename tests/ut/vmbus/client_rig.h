@@ -14,6 +14,7 @@
 
 #define MS	    1000000ull
 #define SHORT_MS    60
+#define STALL_MS    1000 /* an answer that comes at all comes sooner */
 #define LONG_MS	    10000
 #define LIMIT_NS    (LONG_MS * MS) /* nothing good takes this long */
 #define RING	    (4 * 4096u)
